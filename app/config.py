@@ -1,0 +1,228 @@
+"""Every setting from the environment, one line each, checked at start."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import re
+import urllib.parse
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from marshmallow import EXCLUDE, Schema, ValidationError, fields, validate
+
+from app.layout import Layout
+from app.problems import ConfigError, Problem
+
+__all__ = ["DOCUMENTED", "ConfigError", "Layout", "Network", "Setting", "Settings", "from_environment"]
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The checked settings of one process; paths are absolute except `config_path`, kept as it was given.
+
+    `database_url`, `redis_url` and `storage_url` None mean the embedded servers and DATA_DIR. The supervisor
+    sets `fills_socket` for its children.
+    """
+
+    host: str
+    port: int
+    workers: int
+    config_path: Path
+    data_dir: Path
+    database_url: str | None = field(repr=False)  # this and the next may hold a password
+    redis_url: str | None = field(repr=False)
+    storage_url: str | None
+    public_url: str | None
+    admin_token: str | None = field(repr=False)
+    metrics_token: str | None = field(repr=False)
+    trusted_proxies: tuple[Network, ...]
+    log_format: str
+    debug: bool
+    auth: str
+    fills_socket: Path | None = None
+
+    @property
+    def bind(self) -> str:
+        """`host:port` as gunicorn and URLs write it: an IPv6 address stands in brackets."""
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+    @property
+    def layout(self) -> Layout:
+        """Where these settings place things on this machine."""
+        place = urllib.parse.unquote(urllib.parse.urlsplit(self.storage_url or "").path)
+        return Layout(self.data_dir, Path(place) if place else None)
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One line of the README's table."""
+
+    name: str
+    default: str
+    meaning: str
+
+
+class Parsed(fields.Field[Any]):
+    """A setting that a function reads; its ValueError is the reason shown, and repeats no secret."""
+
+    def __init__(self, parse: Callable[[str], Any], **options: Any) -> None:
+        super().__init__(**options)
+        self.parse = parse
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
+        try:
+            return self.parse(value)
+        except ValueError as error:
+            raise ValidationError(str(error)) from None
+
+
+def _url(*schemes: str) -> Callable[[str], str]:
+    def parse(value: str) -> str:
+        scheme, mark, rest = value.partition("://")
+        if scheme in schemes and mark and rest and not re.search(r"\s", value):
+            return value
+        raise ValueError(f"not a URL that begins with {' or '.join(f'{each}://' for each in schemes)}")
+
+    return parse
+
+
+def _public_url(value: str) -> str:
+    url = urllib.parse.urlsplit(_url("http", "https")(value))
+    if not url.hostname or "@" in url.netloc or url.query or url.fragment:
+        raise ValueError("not an address like https://artifacts.example.org (no credentials, no query)")
+    return value.rstrip("/")
+
+
+def _storage_url(value: str) -> str:
+    if value.startswith("s3://"):
+        raise ValueError("s3:// is not built in this version; leave it unset, or give file:///a/directory")
+    if not re.fullmatch(r"file:///[^?#]+", value):
+        raise ValueError(f'"{value}" is not a directory written as file:///a/directory')
+    return value
+
+
+def _token(value: str) -> str:
+    if len(value) < 16 or not re.fullmatch(r"[!-~]+", value):
+        raise ValueError("not at least 16 printable characters without spaces")
+    return value
+
+
+def _networks(value: str) -> tuple[Network, ...]:
+    return tuple(_network(each.strip()) for each in value.split(",") if each.strip())
+
+
+def _network(value: str) -> Network:
+    try:
+        return ipaddress.ip_network(value, strict=False)
+    except ValueError:
+        raise ValueError(f'"{value}" is not an IP address or network such as 10.0.0.0/8') from None
+
+
+def _place(value: str) -> Path:
+    return Path(os.path.abspath(value))  # noqa: PTH100 - absolute() would keep "..", resolve() follows links
+
+
+def _host(value: str) -> str:
+    host = value.removeprefix("[").removesuffix("]")
+    try:
+        return str(ipaddress.ip_address(host))
+    except ValueError:
+        if re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,252}[A-Za-z0-9])?", host):
+            return host
+    raise ValueError(f'"{value}" is not an address or a host name')
+
+
+def _workers() -> int:
+    return min(max(len(os.sched_getaffinity(0)) * 2, 2), 8)
+
+
+def _line(kind: Callable[..., Any], name: str, default: Any, meaning: str, *, shown: str = "", **more: Any) -> Any:
+    """One setting: its name, its default (shown in the README as `shown`) and its meaning."""
+    text = shown or ("-" if default is None else str(default))
+    metadata = {"shown": text, "meaning": meaning, "wants": more.pop("wants", "")}
+    return kind(data_key=name, load_default=default, metadata=metadata, **more)
+
+
+def _whole(low: int, high: int) -> dict[str, Any]:
+    wants = f"a whole number between {low} and {high}"
+    return {"validate": validate.Range(low, high), "wants": wants}
+
+
+def _one_of(*choices: str) -> dict[str, Any]:
+    return {"validate": validate.OneOf(choices), "wants": " or ".join(choices)}
+
+
+def _read(parse: Callable[[str], Any]) -> Callable[..., Parsed]:
+    return lambda **options: Parsed(parse, **options)
+
+
+# fmt: off
+class _Environment(Schema):
+    class Meta:
+        unknown = EXCLUDE
+
+    host = _line(_read(_host), "HOST", "127.0.0.1", "the address to listen on")
+    port = _line(fields.Integer, "PORT", 8080, "the port to listen on", **_whole(1, 65535))
+    workers = _line(fields.Integer, "WORKERS", _workers, "gunicorn worker processes",
+                    shown="2 a core, 2 to 8", **_whole(1, 256))
+    config_path = _line(_read(Path), "CONFIG_PATH", Path("remotes.json"),
+                        "the file that defines the repositories")
+    data_dir = _line(_read(_place), "DATA_DIR", lambda: _place("var"), "blobs, embedded servers, secrets",
+                     shown="./var")
+    database_url = _line(_read(_url("postgresql", "postgres")), "DATABASE_URL", None,
+                         "a PostgreSQL server; unset starts an embedded one")
+    redis_url = _line(_read(_url("redis", "rediss", "unix")), "REDIS_URL", None,
+                      "a Redis or Valkey server; unset starts an embedded one")
+    storage_url = _line(_read(_storage_url), "STORAGE_URL", None,
+                        "where blobs are kept, as file:///a/directory; unset is DATA_DIR/blobs")
+    public_url = _line(_read(_public_url), "PUBLIC_URL", None,
+                       "the address clients use, where a proxy is in front")
+    admin_token = _line(_read(_token), "ADMIN_TOKEN", None,
+                        "the administrator's token; unset makes one in DATA_DIR/secrets/admin-token")
+    metrics_token = _line(_read(_token), "METRICS_TOKEN", None,
+                          "a token that /metrics asks for; unset asks for none")
+    trusted_proxies = _line(_read(_networks), "TRUSTED_PROXIES", (),
+                            "networks whose X-Forwarded-* is believed, separated by commas", shown="-")
+    log_format = _line(fields.String, "LOG_FORMAT", "json", "json or text, one line a request",
+                       **_one_of("json", "text"))
+    debug = _line(fields.Boolean, "DEBUG", False, "adds `detail` to errors",
+                  shown="false", wants="true or false")
+    auth = _line(fields.String, "AUTH", "token",
+                 "token: writing needs a token; open: a trusted network, none needed", **_one_of("token", "open"))
+    snapshot = Parsed(_place, data_key="ARTIFACTAPI_SNAPSHOT", load_default=None)
+    fills_socket = Parsed(_place, data_key="ARTIFACTAPI_FILLS_SOCKET", load_default=None)
+# fmt: on
+
+
+_SCHEMA = _Environment()
+DOCUMENTED = tuple(
+    Setting(str(each.data_key), each.metadata["shown"], each.metadata["meaning"])
+    for each in _SCHEMA.fields.values()
+    if each.metadata
+)
+
+
+def from_environment(environ: Mapping[str, str]) -> Settings:
+    """The settings in `environ`; an empty value is an unset one, an unknown name is ignored.
+
+    ARTIFACTAPI_SNAPSHOT, set by the supervisor, takes the place of CONFIG_PATH. Raises ConfigError with one
+    line per wrong value.
+    """
+    given = {name: value.strip() for name, value in environ.items() if value.strip()}
+    try:
+        values = _SCHEMA.load(given)
+    except ValidationError as error:
+        reasons: Any = error.messages
+        raise ConfigError(*(_problem(name, given[name], reasons[name][0]) for name in sorted(reasons))) from None
+    snapshot = values.pop("snapshot")
+    return Settings(**{**values, "config_path": snapshot or values["config_path"]})
+
+
+def _problem(name: str, value: str, reason: str) -> Problem:
+    wants = next(each.metadata.get("wants") for each in _SCHEMA.fields.values() if each.data_key == name)
+    return Problem("", name, f'"{value}" is not {wants}' if wants else reason)

@@ -1,0 +1,105 @@
+"""Every error a client can be shown; each knows its HTTP status and its stable code.
+
+ArtifactError 500
++-- BadRequest 400                 malformed path, header, body
++-- Unauthorized 401
++-- Forbidden 403                  a pattern blocks the path
++-- NotFound 404
+|   +-- Gone 410                   upstream dropped it, and the remote says to follow
++-- MethodNotAllowed 405
++-- Conflict 409                   published already
++-- RangeNotSatisfiable 416
++-- UpstreamError 502              upstream answered with an error
+|   +-- UpstreamDenied 502         401 or 403 from upstream
+|   +-- UpstreamUnreachable 502    no connection, or it broke
+|   +-- UpstreamLied 502           the body is not what was asked for
+|   +-- UpstreamTimeout 504
++-- Unavailable 503                this server cannot, for now
+    +-- StoreDown 503              a database, cache or disk does not answer
+"""
+
+from __future__ import annotations
+
+
+class ArtifactError(Exception):
+    """Base of all; `retry_after` is in seconds, `upstream_status` what upstream said, both 0 for none."""
+
+    status = 500
+    code = "internal_error"
+
+    def __init__(
+        self, message: str, *, code: str | None = None, retry_after: float = 0, upstream_status: int = 0
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.code = code or self.code
+        self.retry_after = retry_after
+        self.upstream_status = upstream_status
+
+
+class BadRequest(ArtifactError):
+    status, code = 400, "bad_request"
+
+
+class Unauthorized(ArtifactError):
+    status, code = 401, "unauthorized"
+
+
+class Forbidden(ArtifactError):
+    status, code = 403, "forbidden"
+
+
+class NotFound(ArtifactError):
+    status, code = 404, "not_found"
+
+
+class Gone(NotFound):
+    status, code = 410, "gone"
+
+
+class MethodNotAllowed(ArtifactError):
+    status, code = 405, "method_not_allowed"
+
+    def __init__(self, message: str, allow: tuple[str, ...]) -> None:
+        super().__init__(message)
+        self.allow = allow
+
+
+class Conflict(ArtifactError):
+    status, code = 409, "conflict"
+
+
+class RangeNotSatisfiable(ArtifactError):
+    status, code = 416, "range_not_satisfiable"
+
+    def __init__(self, message: str, size: int) -> None:
+        super().__init__(message)
+        self.size = size
+
+
+class UpstreamError(ArtifactError):
+    status, code = 502, "upstream_error"
+
+
+class UpstreamDenied(UpstreamError):
+    code = "upstream_denied"
+
+
+class UpstreamUnreachable(UpstreamError):
+    code = "upstream_unreachable"
+
+
+class UpstreamLied(UpstreamError):
+    code = "upstream_invalid"
+
+
+class UpstreamTimeout(UpstreamError):
+    status, code = 504, "upstream_timeout"
+
+
+class Unavailable(ArtifactError):
+    status, code = 503, "unavailable"
+
+
+class StoreDown(Unavailable):
+    code = "store_unavailable"

@@ -1,0 +1,70 @@
+"""The fills process: `python -m app.fills`, started by the supervisor, one a node."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import signal
+import socket
+import sys
+import threading
+
+from app import compose, config, logs, repositories
+from app.config import Settings
+from app.errors import StoreDown
+from app.fills import spool
+from app.problems import ConfigError
+from app.web.carrier import Carrier
+
+log = logging.getLogger("artifactapi.fills")
+
+STOP = 30.0  # seconds that running responses and fills are given
+STACK = 512 * 1024  # bytes of a thread's stack: hundreds of slow clients are threads that sleep
+
+
+def main() -> int:
+    """Serve handed requests until SIGTERM; SIGHUP loads the supervisor's configuration snapshot again."""
+    settings = config.from_environment(os.environ)
+    logs.configure(settings.log_format, settings.debug)
+    threading.stack_size(STACK)
+    carrier = compose.carrier(settings, repositories.load(settings.config_path))
+    _reap(carrier, settings)
+    stopping = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopping.set())
+    signal.signal(signal.SIGHUP, lambda *_: _reload(carrier, settings))
+    carrier.serve(_listener(settings), stopping)
+    return 0 if carrier.drain(STOP) else 1
+
+
+def _listener(settings: Settings) -> socket.socket:
+    """The supervisor's socket, in which requests wait while this process is restarted; else one of our own."""
+    inherited = os.environ.get("ARTIFACTAPI_FILLS_FD")
+    if inherited is not None:
+        return socket.socket(fileno=int(inherited))
+    path = settings.fills_socket or settings.layout.socket("fills.sock")
+    path.unlink(missing_ok=True)
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    listener.bind(str(path))
+    listener.listen(1024)
+    return listener
+
+
+def _reap(carrier: Carrier, settings: Settings) -> None:
+    """A predecessor that was killed left spools and locks; its locks are freed so that nobody waits for them."""
+    for orphan in spool.reap(settings.layout.spool):
+        log.warning("reaped a dead download of %s", orphan.lock)
+        with contextlib.suppress(StoreDown):
+            carrier.engine.fetch.memory.break_lock(orphan.lock, orphan.token)
+
+
+def _reload(carrier: Carrier, settings: Settings) -> None:
+    try:
+        carrier.reload(repositories.load(settings.config_path))
+    except ConfigError as error:
+        log.error("the configuration is kept as it was: %s", error)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

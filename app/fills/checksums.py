@@ -1,0 +1,63 @@
+"""The checksums of a body while it arrives, on a thread of their own once the body is large."""
+
+from __future__ import annotations
+
+import hashlib
+import queue
+import threading
+
+from app.resource import Digest
+
+INLINE = 1 << 20  # bytes hashed on the caller's thread; a thread only pays for itself beyond
+
+
+class Checksums:
+    """sha256 of all chunks and, where another algorithm is expected, that one too.
+
+    hashlib releases the GIL, so a second thread lets receiving and hashing use two cores.
+    """
+
+    def __init__(self, expected: Digest | None) -> None:
+        self._expected = expected
+        self._sums = {"sha256": hashlib.sha256()}
+        if expected and expected.algorithm not in self._sums:
+            self._sums[expected.algorithm] = hashlib.new(expected.algorithm)
+        self._seen = 0
+        self._queue: queue.Queue[bytes | None] | None = None
+        self._thread: threading.Thread | None = None
+
+    def update(self, chunk: bytes) -> None:
+        self._seen += len(chunk)
+        if self._seen <= INLINE:
+            self._hash(chunk)
+            return
+        if self._queue is None:
+            self._queue = queue.Queue(maxsize=8)
+            self._thread = threading.Thread(target=self._drain, args=(self._queue,), daemon=True)
+            self._thread.start()
+        self._queue.put(chunk)
+
+    def finish(self) -> str:
+        """Wait for the last chunk; the sha256 in hex. Call it also to give up: it ends the thread."""
+        if self._queue and self._thread:
+            self._queue.put(None)
+            self._thread.join()
+            self._queue = None
+        return self._sums["sha256"].hexdigest()
+
+    def mismatch(self) -> str | None:
+        """After finish(): a sentence if the body is not the expected one, else None."""
+        if self._expected is None:
+            return None
+        found = self._sums[self._expected.algorithm].hexdigest()
+        if found == self._expected.value:
+            return None
+        return f"its {self._expected.algorithm} is {found}, expected {self._expected.value}"
+
+    def _hash(self, chunk: bytes) -> None:
+        for each in self._sums.values():
+            each.update(chunk)
+
+    def _drain(self, chunks: queue.Queue[bytes | None]) -> None:
+        while (chunk := chunks.get()) is not None:
+            self._hash(chunk)

@@ -1,0 +1,162 @@
+"""One download in progress and everyone who waits for it.
+
+    OPENING --arrive--> ARRIVING --verified--> WHOLE --commit--> SETTLED
+       |                    |                    |
+       +------settle--------+-------fail---------+---> FAILED / SETTLED
+
+OPENING: no answer from upstream yet. ARRIVING: bytes may be read, but never the last TAIL of them. WHOLE: length
+and digest hold, everything may be read. SETTLED: there is an Entry (or none could be recorded). FAILED: `error`.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+import weakref
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from enum import IntEnum
+
+from app.errors import ArtifactError, UpstreamUnreachable
+from app.fills.spool import Head, Spool
+from app.resource import Entry
+
+log = logging.getLogger(__name__)
+
+TAIL = 64 * 1024  # bytes withheld until the whole body is verified
+
+
+class Stage(IntEnum):
+    OPENING = 0
+    ARRIVING = 1
+    WHOLE = 2
+    SETTLED = 3
+    FAILED = 4
+
+
+class Fill:
+    """Written by the one thread that downloads, read by any number of others."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.stage = Stage.OPENING
+        self.head: Head | None = None
+        self.entry: Entry | None = None
+        self.state = ""  # X-Cache, where the fill settled without a body
+        self.error: ArtifactError | None = None
+        self.available = 0
+        self.complete = False  # length and digest hold: `available` is all there is
+        self._fd = -1
+        self._readers = 0
+        self._changed = threading.Condition()
+
+    # -- the writer's side --------------------------------------------------------------------------------
+
+    def arrive(self, head: Head, spool: Spool) -> None:
+        with self._changed:
+            self._fd = os.dup(spool.fd)
+            weakref.finalize(self, os.close, self._fd)  # a late joiner may still hold this fill
+            self.head, self.stage = head, Stage.ARRIVING
+            self._changed.notify_all()
+
+    def progress(self, written: int) -> None:
+        if written > TAIL:
+            with self._changed:
+                self.available = written - TAIL
+                self._changed.notify_all()
+
+    def verified(self, size: int) -> None:
+        with self._changed:
+            self.available, self.complete, self.stage = size, True, Stage.WHOLE
+            self._changed.notify_all()
+
+    def settle(self, entry: Entry | None, state: str = "") -> None:
+        with self._changed:
+            self.entry, self.state, self.stage = entry, state, Stage.SETTLED
+            self._changed.notify_all()
+
+    def fail(self, error: ArtifactError) -> None:
+        with self._changed:
+            self.error, self.stage = error, Stage.FAILED
+            self._changed.notify_all()
+
+    # -- the readers' side --------------------------------------------------------------------------------
+
+    def wait_for(self, stage: Stage, timeout: float | None = None) -> bool:
+        """Until `stage` or a later one is reached; False when `timeout` seconds passed before."""
+        with self._changed:
+            return self._changed.wait_for(lambda: self.stage >= stage, timeout)
+
+    @property
+    def arrived(self) -> bool:
+        """A body was or is being received: readers can have it from the spool."""
+        return self.head is not None
+
+    @contextmanager
+    def reading(self) -> Iterator[int]:
+        """A descriptor of the bytes, good for the block even after they were adopted or deleted."""
+        with self._changed:
+            fd = os.dup(self._fd)
+            self._readers += 1
+        try:
+            yield fd
+        finally:
+            os.close(fd)
+            with self._changed:
+                self._readers -= 1
+
+    def beyond(self, offset: int) -> int:
+        """Bytes that may be read, once they are more than `offset` or all; raises where the end never came."""
+        with self._changed:
+            self._changed.wait_for(lambda: self.available > offset or self.stage >= Stage.WHOLE)
+            if self.available <= offset and not self.complete:
+                raise self.error or UpstreamUnreachable("the download broke off")
+            return self.available
+
+    def breathe(self) -> None:
+        """Let bytes gather before a reader that caught up looks again: fifty readers woken for each packet
+        would cost more than the download."""
+        time.sleep(0.002 * min(self._readers, 10))
+
+
+class Flights:
+    """The fills running in this process, one a name."""
+
+    def __init__(self) -> None:
+        self._running: dict[str, Fill] = {}
+        self._lock = threading.Lock()
+        self._idle = threading.Condition(self._lock)
+
+    def board(self, name: str, work: Callable[[Fill], None]) -> tuple[Fill, bool]:
+        """The running fill of that name, or a new one that runs `work` on a thread; True if it is new."""
+        with self._lock:
+            running = self._running.get(name)
+            if running is not None:
+                return running, False
+            fill = self._running[name] = Fill(name)
+        threading.Thread(target=self._fly, args=(fill, work), name=f"fill {name}", daemon=True).start()
+        return fill, True
+
+    def _fly(self, fill: Fill, work: Callable[[Fill], None]) -> None:
+        try:
+            work(fill)
+        except ArtifactError as error:
+            fill.fail(error)
+        except Exception:
+            log.exception("fill of %s ended by a defect", fill.name)
+            fill.fail(ArtifactError("the download ended by a defect of this server"))
+        finally:
+            with self._idle:
+                del self._running[fill.name]
+                self._idle.notify_all()
+
+    def running(self) -> int:
+        with self._lock:
+            return len(self._running)
+
+    def drain(self, seconds: float) -> bool:
+        """Wait until no fill runs; False if some still do after that time."""
+        with self._idle:
+            return self._idle.wait_for(lambda: not self._running, seconds)

@@ -1,0 +1,86 @@
+"""How one upstream body becomes a verified blob: spool, checksums, the HTML check, adoption."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from app.errors import UpstreamLied
+from app.fills.checksums import Checksums
+from app.fills.fill import Fill
+from app.fills.spool import Head, Spool
+from app.resource import Entry, Resource
+from app.stores.base import Blobs, Held
+from app.upstream import Download
+
+CHUNK = 1 << 20  # bytes asked for at a time; a read returns as soon as there are some
+HTML = (b"<!doctype html", b"<html")
+
+
+def head_of(download: Download) -> Head:
+    """Upstream's own validators and type; a body of unknown length says None."""
+    headers = download.headers
+    return Head(
+        headers.get("Content-Type") or "application/octet-stream",
+        download.length,
+        headers.get("ETag"),
+        headers.get("Last-Modified"),
+    )
+
+
+def refuse_html(resource: Resource, headers: Mapping[str, str], start: bytes = b"") -> None:
+    """UpstreamLied where a login or error page comes for what cannot be HTML."""
+    if resource.html:
+        return
+    declared = (headers.get("Content-Type") or "").partition(";")[0].strip().lower()
+    if declared in ("text/html", "application/xhtml+xml") or start.lstrip()[:16].lower().startswith(HTML):
+        raise UpstreamLied("upstream answered with an HTML page instead of the file")
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """Where one body goes: the spool's directory, the blobs, the fence and the lock it is received under."""
+
+    spools: Path
+    blobs: Blobs
+    fence: int
+    lock: Held
+
+
+def receive(fill: Fill, resource: Resource, download: Download, receipt: Receipt) -> Entry:
+    """Download, verify and adopt one body while the fill's readers follow it.
+
+    Raises UpstreamError where the body breaks or is wrong, StoreDown where the disk fails; neither leaves
+    anything behind, and readers never saw the end.
+    """
+    head = head_of(download)
+    chunk = download.read(CHUNK)
+    refuse_html(resource, download.headers, chunk)
+    sums = Checksums(resource.expected)
+    spool = Spool(receipt.spools, fill.name, receipt.fence)
+    try:
+        spool.describe(head, fill.name, receipt.lock.token)
+        fill.arrive(head, spool)
+        while chunk:
+            sums.update(chunk)
+            spool.write(chunk)
+            fill.progress(spool.size)
+            chunk = download.read(CHUNK)
+        digest = _verified(sums, head, spool.size)
+        fill.verified(spool.size)
+        spool.sync()
+        receipt.blobs.adopt(spool.path, digest)
+        return Entry(digest, spool.size, head.content_type, head.etag, head.last_modified)
+    finally:
+        sums.finish()
+        spool.close()
+
+
+def _verified(sums: Checksums, head: Head, size: int) -> str:
+    digest = sums.finish()
+    if head.length is not None and size != head.length:
+        raise UpstreamLied(f"upstream sent {size} bytes and announced {head.length}")
+    if problem := sums.mismatch():
+        raise UpstreamLied(f"upstream's body is not the file: {problem}")
+    return digest

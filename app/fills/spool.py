@@ -1,0 +1,129 @@
+"""Bytes that are still arriving, on disk: who writes them, how far they are, whether their writer lives.
+
+    spool/<sha256 of repository and key>.<fence>        the bytes; their number is the progress
+    spool/<sha256 of repository and key>.<fence>.json   Head and Redis lock, renamed into place before byte one
+
+The writer holds flock on the bytes until they are committed or given up, so "a non-blocking flock succeeds"
+means that the writer is dead, and reap() clears what it left.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import hashlib
+import json
+import os
+import secrets
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from app.errors import StoreDown
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """What upstream's headers say of a body; `length` in bytes, None while unknown."""
+
+    content_type: str
+    length: int | None
+    etag: str | None = None
+    last_modified: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Orphan:
+    """What a dead writer left behind: the lock that it held, by name and token."""
+
+    lock: str
+    token: str
+
+
+@contextlib.contextmanager
+def _disk() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        code = "storage_full" if error.errno in (errno.ENOSPC, errno.EDQUOT) else None
+        raise StoreDown(f"the spool cannot be written: {error.strerror}", code=code) from error
+
+
+class Spool:
+    """One body being written; raises StoreDown where the disk is full or broken."""
+
+    def __init__(self, directory: Path, name: str, fence: int) -> None:
+        stem = hashlib.sha256(name.encode()).hexdigest()
+        self.path = directory / f"{stem}.{fence or secrets.token_hex(8)}"
+        self.size = 0
+        with _disk():
+            self.fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640)
+            fcntl.flock(self.fd, fcntl.LOCK_EX)
+
+    @property
+    def sidecar(self) -> Path:
+        return self.path.with_name(self.path.name + ".json")
+
+    def describe(self, head: Head, lock: str, token: str) -> None:
+        """Write the sidecar, whole or not at all."""
+        beside = self.path.with_name(self.path.name + ".new")
+        with _disk():
+            beside.write_text(json.dumps({"head": asdict(head), "lock": lock, "token": token}))
+            beside.rename(self.sidecar)
+
+    def write(self, chunk: bytes) -> None:
+        view = memoryview(chunk)
+        with _disk():
+            while view:
+                written = os.write(self.fd, view)
+                self.size += written
+                view = view[written:]
+
+    def sync(self) -> None:
+        """Return when the bytes survive a loss of power."""
+        with _disk():
+            os.fsync(self.fd)
+
+    def close(self) -> None:
+        """Remove what is still on disk under the spool's own names; adopted bytes have moved away."""
+        self.path.unlink(missing_ok=True)
+        self.sidecar.unlink(missing_ok=True)
+        os.close(self.fd)
+
+
+def reap(directory: Path) -> list[Orphan]:
+    """Delete every spool whose writer is dead; the locks those writers held."""
+    orphans = []
+    for path in list(directory.iterdir()):
+        if path.suffix in (".json", ".new"):
+            if not path.with_suffix("").exists():
+                path.unlink(missing_ok=True)
+        elif _dead(path):
+            orphans += _bury(path)
+    return orphans
+
+
+def _dead(path: Path) -> bool:
+    try:
+        fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    finally:
+        os.close(fd)
+    return True
+
+
+def _bury(path: Path) -> list[Orphan]:
+    sidecar = path.with_name(path.name + ".json")
+    found = []
+    with contextlib.suppress(OSError, ValueError, KeyError):
+        told = json.loads(sidecar.read_text())
+        found.append(Orphan(str(told["lock"]), str(told["token"])))
+    path.unlink(missing_ok=True)
+    sidecar.unlink(missing_ok=True)
+    return found

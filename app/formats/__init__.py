@@ -1,0 +1,13 @@
+"""The formats by the name that `package` gives them in remotes.json."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from app.formats.apk import APK
+from app.formats.base import Format
+from app.formats.generic import GENERIC
+from app.formats.rpm import RPM
+
+FORMATS: Mapping[str, Format] = MappingProxyType({each.name: each for each in (GENERIC, RPM, APK)})

@@ -1,0 +1,17 @@
+"""What is odd about Alpine repositories: one signed index a directory, packages named by version.
+
+Source: apk-tools 2 (APKINDEX.tar.gz) and 3 (Packages.adb); both carry their signature inside.
+"""
+
+from __future__ import annotations
+
+from app.formats.base import PathRules, rule
+
+APK = PathRules(
+    "apk",
+    (
+        rule(r"(?:.*/)?(?:APKINDEX\.tar\.gz|[Pp]ackages\.adb)", own=True, remember_missing=False),
+        rule(r"(?:.*/)?(?:[^/]+\.rsa\.pub|latest-releases\.yaml|last-updated|MIRRORS\.txt)", own=True),
+        rule(r".*\.apk", immutable=True),
+    ),
+)

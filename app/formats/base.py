@@ -1,0 +1,132 @@
+"""What a format is, and the rules that formats made only of paths share.
+
+A path is classified in this order; the first that decides, decides:
+
+    the format's own path   its rule's lifetime; the patterns are not asked
+    mutable_patterns        mutable
+    immutable_patterns      immutable
+    none of those is set    the lifetime of the format's rule, else mutable
+    otherwise               Forbidden
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Protocol
+
+from app.errors import Forbidden
+from app.resource import Ask, Digest, Kind, Repository, Resource
+
+# hashlib's name by the length of the digest in hex; md5 (32) proves nothing and is left out.
+ALGORITHMS = {40: "sha1", 56: "sha224", 64: "sha256", 96: "sha384", 128: "sha512"}
+
+
+class Format(Protocol):
+    """One ecosystem's knowledge: pure functions, no socket, file or database."""
+
+    @property
+    def name(self) -> str:
+        """The value of `package` in remotes.json."""
+
+    def resolve(self, repository: Repository, ask: Ask) -> Resource:
+        """What `ask.path` is in `repository`; raises Forbidden "blocked_by_pattern"."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """What a format knows of the paths that `regex` matches in full.
+
+    `own` paths are served whatever the patterns say. A group named `digest` in the regex holds the body's checksum
+    in hex. `html`: a page can be the right answer; `remember_missing`: that it is not there may be remembered.
+    """
+
+    regex: re.Pattern[str]
+    immutable: bool = False
+    own: bool = False
+    html: bool = False
+    remember_missing: bool = True
+
+
+def rule(
+    regex: str,
+    *,
+    immutable: bool = False,
+    own: bool = False,
+    html: bool = False,
+    remember_missing: bool = True,
+) -> Rule:
+    """A Rule from a regex's text."""
+    return Rule(re.compile(regex), immutable, own, html, remember_missing)
+
+
+# What every format falls back on: a login page answered for one of these must never be kept, anything else may
+# well be a page.
+FILE = rule(
+    r".*\.(?:7z|adb|apk|appimage|asc|bin|bz2|conda|crate|crx|deb|dmg|drpm|egg|exe|gem|gpg|gz|img|iso|jar|lz4|lzma"
+    r"|msi|nupkg|pkg|rpm|sha1|sha256|sha256sum|sha512|sig|snap|sqlite|tar|tbz2|tgz|txz|udeb|vsix|war|wasm|whl|xz"
+    r"|zck|zip|zst)"
+)
+ANYTHING = rule(r".*", html=True)
+
+
+@dataclass(frozen=True, slots=True)
+class PathRules:
+    """A format that is nothing but rules on paths; the first that matches tells."""
+
+    name: str
+    rules: tuple[Rule, ...] = ()
+
+    def resolve(self, repository: Repository, ask: Ask) -> Resource:
+        """See Format; the query is dropped, for none of these ecosystems gives it a meaning."""
+        if repository.kind is Kind.LOCAL:
+            return Resource(repository, ask.path, ask.path, immutable=True, html=True)
+        match, found = self._rule(ask.path)
+        immutable = found.immutable if found.own else _lifetime(repository, ask.path, found)
+        return Resource(
+            repository,
+            key=ask.path,
+            path=ask.path,
+            immutable=immutable,
+            ttl=repository.immutable_ttl if immutable else repository.mutable_ttl,
+            expected=_digest(match),
+            html=found.html,
+            remember_missing=found.remember_missing,
+        )
+
+    def _rule(self, path: str) -> tuple[re.Match[str], Rule]:
+        for candidate in (*self.rules, FILE, ANYTHING):
+            if match := candidate.regex.fullmatch(path):
+                return match, candidate
+        raise AssertionError("ANYTHING matches everything")  # pragma: no cover
+
+
+def _lifetime(repository: Repository, path: str, found: Rule) -> bool:
+    """Whether the path is immutable as the patterns say, then as the rule says."""
+    if matches(repository.mutable_patterns, path):
+        return False
+    if not repository.immutable_patterns:
+        return found.immutable
+    if matches(repository.immutable_patterns, path):
+        return True
+    raise Forbidden(f"{repository.name} does not serve this path: no pattern allows it", code="blocked_by_pattern")
+
+
+def matches(patterns: tuple[re.Pattern[str], ...], path: str) -> bool:
+    """Whether any pattern is found in the path.
+
+    A pattern that begins with `.*` finds at the first position whatever it finds at all; trying every other
+    position too would let a client's 4 KiB path of repetitions hold a worker for minutes.
+    """
+    return any(pattern.match(path) if _anywhere(pattern) else pattern.search(path) for pattern in patterns)
+
+
+def _anywhere(pattern: re.Pattern[str]) -> bool:
+    return pattern.pattern.startswith(".*") and "|" not in pattern.pattern
+
+
+def _digest(match: re.Match[str]) -> Digest | None:
+    value = match.groupdict().get("digest")
+    if value is None or len(value) not in ALGORITHMS:
+        return None
+    return Digest(ALGORITHMS[len(value)], value.lower())

@@ -1,0 +1,94 @@
+"""How a team's own file becomes visible: received beside, hashed, stored, and only then recorded."""
+
+from __future__ import annotations
+
+import tempfile
+from email.utils import formatdate
+from pathlib import Path
+from types import TracebackType
+from typing import IO
+
+from app.errors import Conflict, NotFound, StoreDown
+from app.fills.checksums import Checksums
+from app.fills.spool import Spool
+from app.resource import Entry, Repository
+from app.shelf import Shelf
+
+
+class Upload:
+    """One body on its way in; leaving the block removes what was not published."""
+
+    def __init__(self, spools: Path, repository: str) -> None:
+        self._spools = spools
+        self._spool = Spool(spools, f"upload to {repository}", 0)
+        self._sums = Checksums(None)
+
+    def __enter__(self) -> Upload:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
+    ) -> None:
+        self._sums.finish()
+        self._spool.close()
+
+    @property
+    def size(self) -> int:
+        return self._spool.size
+
+    @property
+    def path(self) -> Path:
+        return self._spool.path
+
+    def write(self, chunk: bytes) -> None:
+        self._sums.update(chunk)
+        self._spool.write(chunk)
+
+    def finish(self) -> str:
+        """The sha256 in hex, once the bytes are durable."""
+        digest = self._sums.finish()
+        self._spool.sync()
+        return digest
+
+    def scratch(self, *_: object, **__: object) -> IO[bytes]:
+        """An unnamed file on the spool's filesystem, for a part of a multipart body."""
+        return tempfile.TemporaryFile(dir=self._spools)
+
+
+def publish(shelf: Shelf, repository: Repository, path: str, upload: Upload, content_type: str) -> Entry:
+    """Record the upload as `path`; Conflict where that is there and may not be replaced. Raises StoreDown."""
+    digest = upload.finish()
+    now = shelf.clock()
+    entry = Entry(
+        digest,
+        upload.size,
+        content_type,
+        etag=f'"{digest}"',
+        last_modified=formatdate(now, usegmt=True),
+        fetched=now,
+        checked=now,
+        fence=shelf.catalog.index.next_fence(),
+    )
+    shelf.blobs.adopt(upload.path, digest)
+    present = lambda: shelf.blobs.exists(digest)  # noqa: E731
+    if shelf.catalog.publish(repository.name, path, path, entry, repository.overwrite, present):
+        return entry
+    if not shelf.blobs.exists(digest):
+        raise StoreDown("the upload was collected before it was recorded; send it again", retry_after=1)
+    raise _conflict(path)
+
+
+def refuse_published(shelf: Shelf, repository: Repository, path: str) -> None:
+    """Conflict before a body is read in vain; publish() decides again when it records."""
+    if not repository.overwrite and shelf.catalog.find(repository.name, path).entry is not None:
+        raise _conflict(path)
+
+
+def _conflict(path: str) -> Conflict:
+    return Conflict(f"{path} is published already", code="already_published")
+
+
+def withdraw(shelf: Shelf, repository: Repository, path: str) -> None:
+    """Forget `path`; NotFound where it is not there."""
+    if not shelf.catalog.forget(repository.name, path):
+        raise NotFound("no such file", code="file_not_found")

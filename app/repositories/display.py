@@ -1,0 +1,98 @@
+"""The way back from values to JSON: what GET /config shows, and its hash."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import re
+import urllib.parse
+from collections.abc import Mapping
+from typing import Any
+
+from app.repositories.values import Referenced
+from app.resource import Repository, UpstreamOptions
+
+HIDDEN = "***"
+_SECRET_NAME = re.compile(r"auth|cookie|credential|key|pass|secret|token", re.IGNORECASE)
+
+
+def effective(
+    remotes: Mapping[str, Repository], hosted: Mapping[str, Repository], virtuals: Mapping[str, Repository]
+) -> dict[str, dict[str, dict[str, Any]]]:
+    """Every repository with every value in force, keyed as in remotes.json, without a secret."""
+    return {
+        "remotes": {name: _remote(each) for name, each in remotes.items()},
+        "virtuals": {name: _remote(each) for name, each in virtuals.items()},
+        "locals": {name: _local(each) for name, each in hosted.items()},
+    }
+
+
+def sha256(*maps: Mapping[str, Repository]) -> str:
+    """The hash, in hex, of the effective configuration: equal on nodes that serve the same."""
+    return hashlib.sha256(json.dumps(effective(*maps)).encode()).hexdigest()
+
+
+def _local(repository: Repository) -> dict[str, Any]:
+    return {
+        "package": repository.package,
+        "description": repository.description,
+        "overwrite": repository.overwrite,
+    }
+
+
+def _remote(repository: Repository) -> dict[str, Any]:
+    one, *more = repository.base_urls
+    return {
+        "package": repository.package,
+        "description": repository.description,
+        **({"base_urls": list(repository.base_urls)} if more else {"base_url": one}),
+        "immutable_patterns": [each.pattern for each in repository.immutable_patterns],
+        "mutable_patterns": [each.pattern for each in repository.mutable_patterns],
+        "cache": {
+            "immutable_ttl": _seconds(repository.immutable_ttl or 0.0),
+            "mutable_ttl": _seconds(repository.mutable_ttl),
+        },
+        "check_mutable_updates": repository.check_mutable_updates,
+        "on_upstream_gone": repository.on_upstream_gone,
+        "upstream": _upstream(repository.upstream),
+        **_credentials(repository),
+        "offline": repository.offline,
+    }
+
+
+def _credentials(repository: Repository) -> dict[str, str]:
+    shown = {}
+    if repository.username is not None:
+        shown["username"] = HIDDEN if isinstance(repository.username, Referenced) else repository.username
+    if repository.password is not None:
+        shown["password"] = HIDDEN
+    return shown
+
+
+def _upstream(options: UpstreamOptions) -> dict[str, Any]:
+    """The options that are set; a proxy keeps its host and loses its credentials."""
+    values = {each.name: getattr(options, each.name) for each in dataclasses.fields(options)}
+    values["headers"] = {name: _header(name, value) for name, value in options.headers.items()}
+    values["proxy"] = options.proxy and _without_userinfo(options.proxy)
+    return {
+        key: _seconds(value) if isinstance(value, float) else value
+        for key, value in values.items()
+        if value is not None
+    }
+
+
+def _header(name: str, value: str) -> str:
+    return HIDDEN if isinstance(value, Referenced) or _SECRET_NAME.search(name) else value
+
+
+def _without_userinfo(url: str) -> str:
+    parts = urllib.parse.urlsplit(url)
+    userinfo, at, host = parts.netloc.rpartition("@")
+    return parts._replace(netloc=f"{HIDDEN if userinfo else ''}{at}{host}").geturl()
+
+
+def _seconds(value: float | None) -> float | int | str:
+    if value is None:
+        return "forever"
+    return int(value) if value.is_integer() else value

@@ -1,0 +1,81 @@
+"""What every object in remotes.json has in common: known keys only, and what is not built yet refused by name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from marshmallow import EXCLUDE, Schema, ValidationError, fields, validate, validates_schema
+
+from app.formats import FORMATS
+from app.problems import shown, suggestion
+
+# Named in API.md or CLIENTS.md, refused by name until they are built.
+# fmt: off
+PACKAGES_TO_COME = frozenset((
+    "apt", "cargo", "conda", "deb", "docker", "gem", "go", "helm", "maven", "npm", "nuget", "oci", "pypi", "rubygems",
+    "terraform",
+))
+KEYS_TO_COME = frozenset(("access", "owned", "quota", "rate", "signing_key", "signing_keys", "members"))
+# fmt: on
+
+
+def says(description: str) -> dict[str, Any]:
+    """A field's metadata."""
+    return {"description": description}
+
+
+class Strict(Schema):
+    """A schema that names each unknown key, the likely meant one, and what is not built yet."""
+
+    error_messages = {"type": "not an object"}  # noqa: RUF012 - marshmallow's own way
+
+    class Meta:
+        unknown = EXCLUDE
+
+    @validates_schema(pass_original=True, skip_on_field_errors=False)
+    def _only_known_keys(self, data: Any, original: Any, **_: Any) -> None:
+        known = {each.data_key or name for name, each in self.fields.items()}
+        strange = [key for key in original if key not in known] if isinstance(original, Mapping) else []
+        if strange:
+            raise ValidationError({key: [self.unknown_key(key, known)] for key in strange})
+
+    def unknown_key(self, key: str, known: set[str]) -> str:
+        if key in KEYS_TO_COME:
+            return "not built in this version: remove the key"
+        return f"unknown key{suggestion(key, known)}"
+
+
+class Package(fields.String):
+    """One of the formats that the repository's kind can have."""
+
+    def __init__(self, *packages: str) -> None:
+        super().__init__(
+            validate=[self._check], metadata={**says("the format of the repository"), "enum": list(packages)}
+        )
+        self.packages = packages
+
+    def _check(self, value: str) -> None:
+        if value in self.packages:
+            return
+        if value in PACKAGES_TO_COME or value in FORMATS:
+            raise ValidationError(f"{value} is not built in this version: {', '.join(self.packages)} here")
+        raise ValidationError(f"{shown(value)} is not a package type{suggestion(value, self.packages)}")
+
+
+class Named(fields.Dict):
+    """An object whose keys are names; an error is keyed by the name, without marshmallow's key and value."""
+
+    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return super()._deserialize(value, *args, **kwargs)  # type: ignore[no-untyped-call]
+        except ValidationError as error:
+            if not isinstance(error.messages, dict):
+                raise
+            found = {name: each.get("key") or each["value"] for name, each in error.messages.items()}
+            raise ValidationError(found) from None
+
+
+class Description(fields.String):
+    def __init__(self) -> None:
+        super().__init__(validate=validate.Length(max=1000), metadata=says("shown to people"))

@@ -1,0 +1,234 @@
+"""What a single value in remotes.json may be: times, secrets, patterns, URLs, files."""
+
+from __future__ import annotations
+
+import os
+import re
+import urllib.parse
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from marshmallow import ValidationError, fields
+
+from app import paths
+from app.errors import BadRequest
+from app.problems import shown
+
+LONGEST_URL = 2048
+LONGEST_PATTERN = 1024
+LONGEST_SECRET = 16 * 1024
+
+_UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
+_DURATION = re.compile(r"(\d{1,12}(?:\.\d{1,6})?)([smhd]?)")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+# One repeated atom that is repeated again, (a+)+ or ([a-z]*)*: exponential on a path that nearly matches.
+_RUNAWAY = re.compile(r"\((?:\?:)?(?:\\.|\[[^\]]*\]|[^\\()\[\]])[+*]\)[+*{]")
+
+
+class Referenced(str):
+    """A secret's value that stands elsewhere than in the file: never shown, wherever it ends up."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "'***'"
+
+
+class Value(fields.Field[Any]):
+    """A value read by `read`, whose ValueError is the reason shown; `json` is what JSON Schema says of it."""
+
+    json: Mapping[str, Any] = MappingProxyType({})
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
+        try:
+            return self.read(value)
+        except ValueError as error:
+            raise ValidationError(str(error)) from None
+
+    def read(self, value: Any) -> Any:
+        raise NotImplementedError
+
+
+class Flag(Value):
+    """true or false, and nothing that only looks like it."""
+
+    json: Mapping[str, Any] = {"type": "boolean"}
+
+    def read(self, value: Any) -> bool:
+        if not isinstance(value, bool):
+            raise ValueError(f"{shown(value)} is not true or false")
+        return value
+
+
+class Off(Value):
+    """A key whose feature this version does not have: only the value that means "off" is taken."""
+
+    def __init__(self, off: Any, description: str) -> None:
+        super().__init__(metadata={"description": f"{description} (not built in this version)", "enum": [off]})
+        self.off = off
+
+    def read(self, value: Any) -> Any:
+        if type(value) is not type(self.off) or value != self.off:
+            raise ValueError("not built in this version: remove the key")
+        return value
+
+
+class Seconds(Value):
+    """A time as seconds or "30s", "5m", "1h", "7d"; "forever" (None) where `forever` allows it."""
+
+    def __init__(self, low: float, high: float, *, forever: bool = False, **options: Any) -> None:
+        super().__init__(**options)
+        self.low, self.high, self.forever = low, high, forever
+        words = "|forever" if forever else ""
+        self.json = {
+            "anyOf": [
+                {"type": "number", "minimum": low, "maximum": high},
+                {"type": "string", "pattern": rf"^(\d+(\.\d+)?[smhd]?{words})$"},
+            ]
+        }
+
+    def read(self, value: Any) -> float | None:
+        if self.forever and value == "forever":
+            return None
+        seconds = self._seconds(value)
+        if seconds < 0:
+            raise ValueError(f"{shown(value)} is negative")
+        if not self.low <= seconds <= self.high:
+            raise ValueError(f"{shown(value)} is not between {self.low:g} and {self.high:g} seconds")
+        return seconds
+
+    def _seconds(self, value: Any) -> float:
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            return float(min(value, 1e12))  # an int may be too large for a float
+        if isinstance(value, str) and (found := _DURATION.fullmatch(value)):
+            return float(found[1]) * _UNITS[found[2]]
+        text = '30, "30s", "5m", "1h" or "7d"'
+        raise ValueError(f"{shown(value)} is not seconds or a time such as {text}")
+
+
+class Secret(Value):
+    """A string, or where to find it: {"env": "NAME"} or {"file": "path"}."""
+
+    json: Mapping[str, Any] = {
+        "anyOf": [
+            {"type": "string", "minLength": 1},
+            *(
+                {
+                    "type": "object",
+                    "properties": {source: {"type": "string", "minLength": 1}},
+                    "required": [source],
+                    "additionalProperties": False,
+                }
+                for source in ("env", "file")
+            ),
+        ]
+    }
+
+    def read(self, value: Any) -> str:
+        text = value if isinstance(value, str) else Referenced(self._find(value))
+        if not text or len(text) > LONGEST_SECRET or _CONTROL.search(text):
+            raise ValueError("empty, longer than 16 KiB, or with a control character in it")
+        return text
+
+    def _find(self, value: Any) -> str:
+        match value:
+            case {"env": str(name), **rest} if not rest:
+                if name not in os.environ:
+                    raise ValueError(f"the environment has no variable {shown(name)}")
+                return os.environ[name]
+            case {"file": str(name), **rest} if not rest:
+                return _content(Path(name)).rstrip("\r\n")
+        raise ValueError('not a string, {"env": "NAME"} or {"file": "path"}')
+
+
+class File(Value):
+    """A file that this server can read."""
+
+    json: Mapping[str, Any] = {"type": "string", "minLength": 1}
+
+    def read(self, value: Any) -> str:
+        if not isinstance(value, str) or not value:
+            raise ValueError(f"{shown(value)} is not the path of a file")
+        _content(Path(value))
+        return value
+
+
+def _content(path: Path) -> str:
+    try:
+        with path.open(encoding="utf-8", errors="replace") as file:
+            return file.read(LONGEST_SECRET + 2)
+    except OSError as error:
+        raise ValueError(f"{path}: {error.strerror}") from None
+    except ValueError:
+        raise ValueError(f"{shown(str(path))} is not the path of a file") from None
+
+
+class Pattern(Value):
+    """A regular expression that is looked for anywhere in the decoded path."""
+
+    json: Mapping[str, Any] = {"type": "string", "format": "regex", "maxLength": LONGEST_PATTERN}
+
+    def read(self, value: Any) -> re.Pattern[str]:
+        if not isinstance(value, str) or not value:
+            raise ValueError(f"{shown(value)} is not a regular expression")
+        if len(value) > LONGEST_PATTERN:
+            raise ValueError(f"longer than {LONGEST_PATTERN} characters")
+        if _RUNAWAY.search(value):
+            raise ValueError("repeats a repetition, which some paths take for ever to match: (a+)+ means a+")
+        try:
+            with warnings.catch_warnings(action="ignore"):
+                return re.compile(value)
+        except (re.error, OverflowError, RecursionError) as error:
+            raise ValueError(f"not a regular expression: {error}") from None
+
+
+class BaseURL(Value):
+    """Where a repository is upstream, kept without its last slash; no message repeats a secret in it."""
+
+    json: Mapping[str, Any] = {
+        "type": "string",
+        "format": "uri",
+        "pattern": r"^https?://[^/?#@\s]+(/[^?#\s]*)?$",
+        "maxLength": LONGEST_URL,
+    }
+
+    def read(self, value: Any) -> str:
+        url = _http(value)
+        if "@" in url.netloc:
+            raise ValueError('has credentials in it: they belong in "username" and "password"')
+        if "?" in value or "#" in value:
+            raise ValueError("has a query or a fragment: name the directory that holds the files")
+        try:
+            paths.parse(url.path.strip("/"))
+        except BadRequest as error:
+            raise ValueError(str(error)) from None
+        return str(value).rstrip("/")
+
+
+class Proxy(Secret):
+    """http://[user:password@]host:port, or a secret that holds it."""
+
+    def read(self, value: Any) -> str:
+        text = super().read(value)
+        url = _http(text)
+        if url.path not in ("", "/") or url.query or url.fragment:
+            raise ValueError("not a proxy's address: it is http://host:port, without a path")
+        return text
+
+
+def _http(value: Any) -> urllib.parse.SplitResult:
+    if not isinstance(value, str) or len(value) > LONGEST_URL:
+        raise ValueError(f"not a URL of at most {LONGEST_URL} characters")
+    if not value.isascii() or re.search(r"[\s\\]", value) or _CONTROL.search(value):
+        raise ValueError("has a character that a URL cannot hold: percent-encode it")
+    try:
+        url = urllib.parse.urlsplit(value)
+        whole = url.scheme in ("http", "https") and bool(url.hostname) and url.port != 0
+    except ValueError:
+        whole = False
+    if not whole:
+        raise ValueError("not a URL that begins with http:// or https:// and a host")
+    return url

@@ -1,0 +1,73 @@
+"""What is stored, and whether it may be served without asking upstream: the half of the engine a worker has."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import BinaryIO
+
+from app.errors import NotFound
+from app.freshness import Freshness, judge
+from app.resource import Entry, Kind, Resource
+from app.stores.base import Blobs
+from app.stores.catalog import Catalog, Known
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """A stored body: `file` is open at its beginning and the receiver's to close; `state` is its X-Cache."""
+
+    entry: Entry
+    state: str
+    file: BinaryIO
+
+
+class Shelf:
+    """Entries and their bytes."""
+
+    def __init__(self, catalog: Catalog, blobs: Blobs, clock: Callable[[], float] = time.time) -> None:
+        self.catalog = catalog
+        self.blobs = blobs
+        self.clock = clock
+
+    def find(self, resource: Resource) -> Known:
+        """What is known of it; one round trip when warm. Raises StoreDown."""
+        return self.catalog.find(resource.repository.name, resource.key)
+
+    def stored(self, resource: Resource, known: Known) -> Served | None:
+        """The copy to serve without asking upstream, or None; NotFound where that is known already."""
+        entry = known.entry
+        if entry is None:
+            if resource.repository.kind is Kind.LOCAL:
+                raise NotFound("no such file", code="file_not_found")
+            if known.negative:
+                raise NotFound("upstream has no such file", upstream_status=known.negative)
+            return None
+        freshness = judge(entry, resource.ttl, self.clock())
+        if freshness is Freshness.EXPIRED:
+            return None
+        return self.take(entry, "HIT" if freshness is Freshness.FRESH else "STALE")
+
+    def take(self, entry: Entry, state: str) -> Served | None:
+        """The entry with its bytes, or None where they are not on the shelf whole. Raises StoreDown."""
+        file = self.blobs.open(entry.digest)
+        if file is None:
+            return None
+        if (size := file.seek(0, 2)) != entry.size:
+            log.error("blob %s is damaged: it has %d bytes, not %d", entry.digest, size, entry.size)
+            file.close()
+            return None
+        file.seek(0)
+        return Served(entry, state, file)
+
+    def has(self, entry: Entry) -> bool:
+        """Whether the entry's bytes are here, whole."""
+        served = self.take(entry, "")
+        if served is None:
+            return False
+        served.file.close()
+        return True

@@ -1,0 +1,170 @@
+"""What is known of a key: the memory's copy while it can be trusted, else the index; the two kept in step.
+
+copy in Redis                            answered from
+of the current epoch, under 300 s        Redis: one round trip, no statement
+older, of another epoch, or none         Postgres, and copied; while that is down, the older copy
+negative entry of the current epoch      Redis
+Redis down                               Postgres; both down: StoreDown
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from app.errors import StoreDown
+from app.resource import Entry
+from app.stores.base import Flushed, Index, Memory, Recollection
+
+FRESH = 300.0  # seconds a copy is trusted without asking the index
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What is known of one key under `epoch`; `negative` is upstream's 404 or 410 if that is remembered.
+
+    `recorded` is False where Postgres is down and Redis does not know: a fill cannot be recorded.
+    """
+
+    epoch: int
+    entry: Entry | None
+    negative: int = 0
+    recorded: bool = True
+
+
+class Catalog:
+    """The index read through the memory. Only an index that is needed and down is StoreDown."""
+
+    def __init__(self, index: Index, memory: Memory, clock: Callable[[], float] = time.time) -> None:
+        self.index = index
+        self.memory = memory
+        self.clock = clock
+
+    def find(self, repository: str, key: str) -> Known:
+        """What is known of a key; warm: one round trip to Redis and no statement."""
+        recalled = self._recall(repository, key)
+        if recalled is not None and (known := self._trusted(recalled)) is not None:
+            return known
+        try:
+            known = self.look_again(repository, key)
+        except StoreDown:
+            if recalled is None:
+                raise
+            return _outlasted(recalled)
+        if known.entry is None and recalled is not None:
+            self._correct(repository, key, known.epoch, recalled)
+        return known
+
+    def look_again(self, repository: str, key: str) -> Known:
+        """Straight from the index (after winning a lock, say); the copy is refreshed."""
+        epoch, entry = self.index.find(repository, key)
+        if entry is not None:
+            self._copy(repository, key, epoch, entry)
+        return Known(epoch, entry)
+
+    def commit(
+        self, repository: str, key: str, path: str, entry: Entry, epoch: int, present: Callable[[], bool]
+    ) -> bool:
+        """Index.commit, then the copy."""
+        recorded = self.index.commit(repository, key, path, entry, epoch, present)
+        if recorded:
+            self._copy(repository, key, epoch, entry)
+        return recorded
+
+    def publish(
+        self, repository: str, key: str, path: str, entry: Entry, overwrite: bool, present: Callable[[], bool]
+    ) -> bool:
+        """Index.publish; from now on every worker sees it."""
+        published = self.index.publish(repository, key, path, entry, overwrite, present)
+        if published:
+            self._drop_copy(repository, key)
+        return published
+
+    def forget(self, repository: str, key: str, fence: int | None = None) -> bool:
+        """Index.forget; from now on no worker sees the entry."""
+        forgotten = self.index.forget(repository, key, fence)
+        if forgotten:
+            self._drop_copy(repository, key)
+        return forgotten
+
+    def remember_missing(self, repository: str, key: str, epoch: int, status: int, seconds: float) -> None:
+        """Keep upstream's "no such thing" for so many seconds."""
+        with _best_effort():
+            self.memory.remember_missing(repository, key, epoch, status, seconds)
+
+    def flush(self, repository: str, prefix: str = "", expire: bool = False) -> tuple[Flushed, int]:
+        """Index.flush, and how many copies the memory lost by it (0 while it is down: their epoch is over)."""
+        flushed = self.index.flush(repository, prefix, expire)
+        removed = 0
+        with _best_effort():
+            self.memory.raise_epochs(self.index.epochs())
+            removed = self.memory.flush(repository)
+        return flushed, removed
+
+    def _recall(self, repository: str, key: str) -> Recollection | None:
+        """The memory's answer, None while it is down; a distrusted one is told the epochs and asked again."""
+        try:
+            recalled = self.memory.recall(repository, key)
+            if self.memory.distrusted and self._republish():
+                recalled = self.memory.recall(repository, key)
+            return recalled
+        except StoreDown:
+            return None
+
+    def _republish(self) -> bool:
+        """Tell the memory every epoch; False while the index is down, when the memory is all there is."""
+        try:
+            epochs = self.index.epochs()
+        except StoreDown:
+            return False
+        self.memory.raise_epochs(epochs)
+        return True
+
+    def _trusted(self, recalled: Recollection) -> Known | None:
+        """What the memory may answer by itself."""
+        if recalled.epoch is None:
+            return None
+        if recalled.entry is None or recalled.entry_epoch != recalled.epoch:
+            return Known(recalled.epoch, None, recalled.negative) if recalled.negative else None
+        fresh = abs(self.clock() - recalled.copied) < FRESH  # another node's clock may be ahead of ours
+        return Known(recalled.epoch, recalled.entry) if fresh else None
+
+    def _copy(self, repository: str, key: str, epoch: int, entry: Entry) -> None:
+        with _best_effort():
+            self.memory.remember(repository, key, epoch, entry, self.clock())
+
+    def _drop_copy(self, repository: str, key: str) -> None:
+        """See that no worker trusts a copy; one that cannot be reached now will be of an old epoch."""
+        try:
+            self.memory.forget(repository, key)
+        except StoreDown:
+            self.index.raise_epoch(repository)
+
+    def _correct(self, repository: str, key: str, epoch: int, recalled: Recollection) -> None:
+        """The index has no such entry: drop a copy that outlived it; an unknown epoch becomes known."""
+        with _best_effort():
+            if recalled.entry is not None:
+                self.memory.forget(repository, key)
+            if recalled.epoch != epoch:
+                self.memory.raise_epochs({repository: epoch} | self.index.epochs())
+
+
+def _outlasted(recalled: Recollection) -> Known:
+    """While the index is down: a copy of any age, unless a flush ended its epoch."""
+    if recalled.entry is not None and recalled.epoch in (None, recalled.entry_epoch):
+        return Known(recalled.entry_epoch, recalled.entry)
+    return Known(recalled.epoch or 0, None, recorded=False)
+
+
+@contextlib.contextmanager
+def _best_effort() -> Iterator[None]:
+    """A memory that is down is a slow day; it logs its failures itself."""
+    try:
+        yield
+    except StoreDown as error:
+        log.debug("not in step: %s", error.message)

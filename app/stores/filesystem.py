@@ -1,0 +1,176 @@
+"""Blobs on a filesystem: one file per digest, visible only when whole.
+
+<root>/                       0711, on the spool's filesystem (a rename, not a copy)
+  sha256/                     0711, its group is the one nginx reads with (chgrp it once)
+    ab/                       0711, the first two of the digest
+      ab34...ef               0640, that group; never written again, mtime = last adopted
+      .ab34...ef.<random>     a copy from another filesystem on its way; swept by walk()
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import re
+import secrets
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from app.errors import StoreDown
+
+HEX = re.compile(r"[0-9a-f]{64}")
+DIRECTORY_MODE, FILE_MODE = 0o711, 0o640
+ABANDONED = 86400.0  # seconds after which a half-made copy belongs to nobody
+NO_LINKS = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
+
+
+class FilesystemBlobs:
+    """Blobs under `root`; what an unmounted or full disk says is StoreDown, never "not here"."""
+
+    def __init__(self, root: Path) -> None:
+        self.base = root / "sha256"
+        with contextlib.suppress(OSError):  # a store that is down must not stop the start; ping() tells
+            _make_directory(root, parents=True)
+            _make_directory(self.base)
+
+    def path(self, digest: str) -> Path:
+        """Where the blob is, or would be; ValueError unless `digest` is 64 lower-case hex digits."""
+        if not HEX.fullmatch(digest):
+            raise ValueError(f"not a sha256: {digest!r}")
+        return self.base / digest[:2] / digest
+
+    def ping(self) -> None:
+        """A byte is written, read back and removed."""
+        probe = self.base / f".probe.{secrets.token_hex(8)}"
+        with _store():
+            try:
+                probe.write_bytes(b"1")
+                if probe.read_bytes() != b"1":
+                    raise OSError(errno.EIO, "reads are not what was written")
+            finally:
+                probe.unlink(missing_ok=True)
+
+    def open(self, digest: str) -> BinaryIO | None:
+        """The blob, unbuffered, with a fileno() for sendfile."""
+        with _store():
+            try:
+                return self.path(digest).open("rb", buffering=0)
+            except FileNotFoundError:
+                self._require_base()
+                return None
+
+    def exists(self, digest: str) -> bool:
+        """Whether the blob is here; what is visible is whole."""
+        with _store():
+            try:
+                self.path(digest).stat()
+            except FileNotFoundError:
+                self._require_base()
+                return False
+            return True
+
+    def adopt(self, file: Path, digest: str) -> None:
+        """Move a spool file in; where the digest is here already, that one stays and `file` is dropped.
+
+        One that is here with another size is damaged, and is replaced.
+        """
+        target = self.path(digest)
+        with _store():
+            _make_directory(target.parent)
+            with file.open("rb") as spooled:
+                size = _settle(spooled, self.base)
+                try:
+                    _place(file, target, size)
+                except OSError as error:
+                    if error.errno != errno.EXDEV:
+                        raise
+                    self._copy(spooled, target, size)
+            file.unlink(missing_ok=True)  # a rename took it
+            os.utime(target)
+            _sync_directory(target.parent)
+
+    def remove(self, digest: str) -> None:
+        with _store():
+            self.path(digest).unlink(missing_ok=True)
+
+    def walk(self) -> Iterator[tuple[str, float]]:
+        """Every blob; copies that a crash left are removed in passing."""
+        with _store():
+            self._require_base()
+            for directory in sorted(self.base.glob("??")):
+                for item in os.scandir(directory):
+                    with contextlib.suppress(FileNotFoundError):  # removed meanwhile
+                        changed = item.stat().st_mtime
+                        if HEX.fullmatch(item.name):
+                            yield item.name, changed
+                        elif changed < time.time() - ABANDONED:
+                            Path(item.path).unlink()
+
+    def _copy(self, spooled: BinaryIO, target: Path, size: int) -> None:
+        """The spool is on another filesystem: copy beside the target, then show it in one step."""
+        beside = target.with_name(f".{target.name}.{secrets.token_hex(8)}")
+        try:
+            with beside.open("xb") as copy:
+                shutil.copyfileobj(spooled, copy, 1 << 20)
+                copy.flush()
+                _settle(copy, self.base)
+            _place(beside, target, size)
+        finally:
+            beside.unlink(missing_ok=True)
+
+    def _require_base(self) -> None:
+        """Without its directory the store is not empty but gone: an unmounted disk."""
+        self.base.stat()
+
+
+@contextlib.contextmanager
+def _store() -> Iterator[None]:
+    """No space, no permission, a failing or read-only disk: all of it is StoreDown."""
+    try:
+        yield
+    except OSError as error:
+        raise StoreDown(f"blobs: {error.strerror or error}") from error
+
+
+def _settle(file: BinaryIO, base: Path) -> int:
+    """Give it the store's mode and group and see it on the disk; its size in bytes."""
+    os.fchmod(file.fileno(), FILE_MODE)
+    with contextlib.suppress(PermissionError):  # not a member of that group: nginx cannot read it, we can
+        os.fchown(file.fileno(), -1, base.stat().st_gid)
+    os.fsync(file.fileno())
+    return os.fstat(file.fileno()).st_size
+
+
+def _place(source: Path, target: Path, size: int) -> None:
+    """Make `source` visible as `target` in one step; a target of that size stays as it is."""
+    try:
+        os.link(source, target)
+    except FileExistsError:
+        if target.stat().st_size != size:
+            source.replace(target)
+    except OSError as error:
+        if error.errno not in NO_LINKS:
+            raise
+        source.replace(target)
+
+
+def _make_directory(directory: Path, parents: bool = False) -> None:
+    """Make it with its mode whatever the umask, durable in its parent; one that is there is left alone."""
+    try:
+        directory.mkdir(parents=parents)
+    except FileExistsError:
+        return
+    directory.chmod(DIRECTORY_MODE)
+    _sync_directory(directory.parent)
+
+
+def _sync_directory(directory: Path) -> None:
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

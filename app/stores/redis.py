@@ -1,0 +1,207 @@
+"""The memory in Redis (or Valkey): what may be lost at any time, in the commands of Redis 6.2.
+
+    artifactapi:
+      epoch:<repository>              <epoch>                          kept (volatile-lru spares it)
+      copy:<repository>:<hash>        <epoch> <fence> [copied, ...]    a day; the fields of Entry in order
+                                      forgotten                        10 s; no copy is taken meanwhile
+      negative:<repository>:<hash>    <epoch> <status>                 as long as the caller says
+      lock:<hash>                     <token>                          10 s, renewed by a heartbeat
+      counters                        hash: "<repository> <state> requests|bytes" -> number
+
+<hash> is a 128-bit hash of the key (or of the lock's name), so keys of any length cost the same.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import astuple, fields
+from typing import Any
+from uuid import uuid4
+
+import redis
+from redis.backoff import NoBackoff
+from redis.exceptions import LockError
+from redis.lock import Lock
+from redis.retry import Retry
+
+from app.errors import StoreDown
+from app.resource import Entry
+from app.stores.base import Recollection
+from app.stores.breaker import Breaker
+from app.stores.heartbeat import Heartbeat, HeldLock
+
+PREFIX = "artifactapi:"
+ANSWER = 0.3  # seconds for a connection or an answer
+FAIL_FAST = 0.5  # seconds a server that failed is not asked again
+COPY, FORGOTTEN = 86400, 10  # seconds
+BATCH = 1000  # keys of one SCAN and UNLINK
+
+_FIELDS = len(fields(Entry))
+
+# Both sides of every comparison are integers well under 2^53, where Lua's numbers are exact.
+_REMEMBER = """
+local epoch, fence = tonumber(ARGV[1]), tonumber(ARGV[2])
+local known = tonumber(redis.call('GET', KEYS[1]) or -1)
+if known > epoch then return 0 end
+if known < epoch then redis.call('SET', KEYS[1], ARGV[1]) end
+redis.call('UNLINK', KEYS[3])
+local there = redis.call('GET', KEYS[2])
+if there == 'forgotten' then return 0 end
+local e, f = string.match(there or '', '^(%d+) (%d+) ')
+e, f = tonumber(e or -1), tonumber(f or -1)
+if e > epoch or (e == epoch and f > fence) then return 0 end
+redis.call('SET', KEYS[2], ARGV[3], 'EX', ARGV[4])
+return 1
+"""
+_RAISE = """
+for i, key in ipairs(KEYS) do
+    if tonumber(redis.call('GET', key) or -1) < tonumber(ARGV[i]) then redis.call('SET', key, ARGV[i]) end
+end
+"""
+
+
+class RedisMemory:
+    """The memory of a fleet. Nothing connects before the first call; safe for threads.
+
+    `distrusted` is True after any failure and on every new connection (that server may have missed epochs,
+    or be an old copy of itself) until raise_epochs() has worked.
+    """
+
+    def __init__(self, redis_url: str, lock_timeout: float = 10.0) -> None:
+        self.distrusted = True
+        self._client = redis.Redis.from_url(
+            redis_url,
+            socket_timeout=ANSWER,
+            socket_connect_timeout=ANSWER,
+            retry=Retry(NoBackoff(), 0),
+            protocol=2,
+            redis_connect_func=self._connected,
+        )
+        self._remember = self._client.register_script(_REMEMBER)
+        self._raise = self._client.register_script(_RAISE)
+        self._breaker = Breaker("Redis", FAIL_FAST)
+        self._lock_timeout = lock_timeout
+        self._heartbeat = Heartbeat(lock_timeout * 0.3)
+
+    def ping(self) -> None:
+        with self._asked() as client:
+            client.ping()
+
+    def recall(self, repository: str, key: str) -> Recollection:
+        with self._asked() as client:
+            epoch, copy, negative = client.mget(_keys(repository, key))
+        return _recollection(epoch, copy, negative)
+
+    def remember(self, repository: str, key: str, epoch: int, entry: Entry, now: float) -> None:
+        with self._asked():
+            copy = f"{epoch} {entry.fence} {json.dumps([now, *astuple(entry)], separators=(',', ':'))}"
+            self._remember(_keys(repository, key), [epoch, entry.fence, copy, COPY])
+
+    def remember_missing(self, repository: str, key: str, epoch: int, status: int, seconds: float) -> None:
+        with self._asked() as client:
+            negative = _keys(repository, key)[2]
+            client.set(negative, f"{epoch} {status}", px=max(1, int(seconds * 1000)))
+
+    def forget(self, repository: str, key: str) -> None:
+        with self._asked() as client, client.pipeline(transaction=True) as together:
+            _, copy, negative = _keys(repository, key)
+            together.set(copy, "forgotten", ex=FORGOTTEN).unlink(negative).execute()
+
+    def raise_epochs(self, epochs: dict[str, int]) -> None:
+        with self._asked():
+            if epochs:
+                self._raise([f"{PREFIX}epoch:{name}" for name in epochs], list(epochs.values()))
+            self.distrusted = False
+
+    def flush(self, repository: str) -> int:
+        return sum(self._unlink(f"{PREFIX}{kind}:{_literal(repository)}:*") for kind in ("copy", "negative"))
+
+    def _unlink(self, pattern: str) -> int:
+        removed = 0
+        cursor = -1
+        while cursor:
+            with self._asked() as client:
+                cursor, found = client.scan(max(cursor, 0), match=pattern, count=BATCH)
+                removed += client.unlink(*found) if found else 0
+        return removed
+
+    def lock(self, name: str) -> HeldLock | None:
+        token = uuid4().hex
+        with self._asked():
+            lock = self._named_lock(name)
+            if not lock.acquire(blocking=False, token=token):
+                return None
+        return HeldLock(lock, token, self._heartbeat)
+
+    def break_lock(self, name: str, token: str) -> None:
+        with self._asked(), contextlib.suppress(LockError):
+            self._named_lock(name).do_release(token)
+
+    def _named_lock(self, name: str) -> Lock:
+        timeout = self._lock_timeout
+        return Lock(self._client, f"{PREFIX}lock:{_hash(name)}", timeout=timeout, thread_local=False)
+
+    def count(self, repository: str, state: str, requests: int, sent: int) -> None:
+        with self._asked() as client, client.pipeline(transaction=False) as together:
+            for what, number in (("requests", requests), ("bytes", sent)):
+                together.hincrby(f"{PREFIX}counters", f"{repository} {state} {what}", number)
+            together.execute()
+
+    def counts(self) -> dict[str, dict[str, tuple[int, int]]]:
+        with self._asked() as client:
+            counters = client.hgetall(f"{PREFIX}counters")
+        result: dict[str, dict[str, tuple[int, int]]] = {}
+        for field, number in counters.items():
+            repository, state, what = field.decode().rsplit(" ", 2)
+            requests, sent = result.setdefault(repository, {}).get(state, (0, 0))
+            pair = (int(number), sent) if what == "requests" else (requests, int(number))
+            result[repository][state] = pair
+        return result
+
+    def close(self) -> None:
+        self._client.close()
+
+    def _connected(self, connection: Any) -> None:
+        self.distrusted = True
+        connection.on_connect()
+
+    @contextlib.contextmanager
+    def _asked(self) -> Iterator[Any]:
+        """The client, typed loosely as redis-py is; its errors leave as StoreDown."""
+        self._breaker.check()
+        try:
+            yield self._client
+        except (redis.RedisError, OSError) as error:
+            self.distrusted = True
+            self._breaker.trip(error)
+            raise StoreDown(f"Redis: {error}") from error
+
+
+def _keys(repository: str, key: str) -> list[str]:
+    """The epoch, the copy and the negative entry of one key."""
+    hashed = _hash(key)
+    kinds = (f"epoch:{repository}", f"copy:{repository}:{hashed}", f"negative:{repository}:{hashed}")
+    return [PREFIX + kind for kind in kinds]
+
+
+def _hash(name: str) -> str:
+    return hashlib.blake2b(name.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+
+
+def _literal(name: str) -> str:
+    """`name` in a pattern of SCAN, where it matches itself."""
+    return "".join(f"\\{sign}" if sign in "*?[]^\\" else sign for sign in name)
+
+
+def _recollection(epoch: bytes | None, copy: bytes | None, negative: bytes | None) -> Recollection:
+    known = int(epoch) if epoch is not None else None
+    missed_in, status = (int(number) for number in (negative or b"-1 0").split())
+    missing = status if missed_in == known else 0
+    if copy is None or copy == b"forgotten":
+        return Recollection(epoch=known, negative=missing)
+    copied_in, _, text = copy.split(b" ", 2)
+    copied, *values = json.loads(text)
+    return Recollection(known, Entry(*values[:_FIELDS]), int(copied_in), copied, missing)

@@ -1,0 +1,91 @@
+"""What one node claims before it starts anything: its DATA_DIR, its port, the fills process's socket."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import secrets
+import socket
+from pathlib import Path
+from typing import Any, TextIO
+
+from app.supervisor.processes import StartError
+
+BACKLOG = 1024
+
+
+def claim_directory(run: Path) -> TextIO:
+    """Lock this DATA_DIR for as long as the returned file is open; the kernel frees it if we are killed."""
+    lock = (run / "lock").open("a+", encoding="ascii")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        lock.seek(0)
+        raise StartError(f"already running as pid {lock.read().strip()} in {run.parent}") from None
+    lock.truncate(0)
+    lock.write(f"{os.getpid()}\n")
+    lock.flush()
+    return lock
+
+
+def claim_port(host: str, port: int) -> socket.socket:
+    """A listening socket; gunicorn inherits it, so nobody can take the port while gunicorn restarts."""
+    family, address = _resolve(host, port)
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind(address)
+        listener.listen(BACKLOG)
+    except OSError as error:
+        listener.close()
+        raise StartError(f"{host}:{port}: {_why(error)}") from None
+    return listener
+
+
+def _resolve(host: str, port: int) -> tuple[int, Any]:
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except OSError as error:
+        raise StartError(f"HOST {host}: {error.strerror}") from None
+    family, _, _, _, address = min(found, key=lambda each: each[0] != socket.AF_INET)
+    return family, address
+
+
+def _why(error: OSError) -> str:
+    reasons = {
+        errno.EADDRINUSE: "another program listens there: stop it, or set PORT",
+        errno.EACCES: "this user may not listen there: set PORT above 1023",
+        errno.EADDRNOTAVAIL: "no address of this machine: set HOST",
+    }
+    return reasons.get(error.errno or 0, error.strerror or str(error))
+
+
+def claim_unix_socket(path: Path) -> socket.socket:
+    """A listening socket that outlives the process it is for, so that requests queue while that restarts."""
+    path.unlink(missing_ok=True)
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    listener.bind(str(path))
+    listener.listen(BACKLOG)
+    return listener
+
+
+def admin_token(file: Path) -> str:
+    """The administrator's token in `file` (0600), made at the first start."""
+    if not file.exists():
+        write_private(file, secrets.token_urlsafe(32) + "\n")
+    token = file.read_text(encoding="ascii").strip()
+    if not token:
+        raise StartError(f"{file} is empty: remove it, and a new token is made")
+    return token
+
+
+def write_private(file: Path, text: str) -> None:
+    """Replace a file that only this user reads (0600), whole or not at all."""
+    beside = file.with_suffix(".new")
+    beside.unlink(missing_ok=True)
+    with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as new:
+        new.write(text)
+        new.flush()
+        os.fsync(new.fileno())
+    beside.replace(file)

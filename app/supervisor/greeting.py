@@ -1,0 +1,57 @@
+"""What `artifactapi run` tells whoever started it: the address, the token, and a line to paste per client."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+
+from app.config import Settings
+from app.resource import Kind, Repository
+
+_WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  compared with, not bound
+
+
+def base_url(settings: Settings) -> str:
+    """Where clients on this machine, or behind PUBLIC_URL's proxy, reach the server."""
+    if settings.public_url:
+        return settings.public_url
+    host = _WILDCARDS.get(settings.host, settings.host)
+    return f"http://{f'[{host}]' if ':' in host else host}:{settings.port}"
+
+
+def greeting(settings: Settings, repositories: Iterable[Repository], token: str, seconds: float) -> Iterator[str]:
+    """The lines, in order; the token is shown only where this server made it."""
+    url = base_url(settings)
+    yield f"artifactapi is ready at {url} ({seconds:.1f} s)"
+    if settings.auth == "open":
+        yield "  anyone may write and flush here: AUTH=open"
+    elif settings.admin_token:
+        yield "  admin token: as ADMIN_TOKEN says"
+    else:
+        yield f"  admin token: {token} (kept in {settings.layout.admin_token})"
+    for repository in repositories:
+        line = _line(repository, f"{url}/repository/{repository.name}", settings, token)
+        yield f"  {repository.name}: {line}"
+
+
+def _line(repository: Repository, url: str, settings: Settings, token: str) -> str:
+    if repository.kind is Kind.LOCAL:
+        shown = '"$ADMIN_TOKEN"' if settings.admin_token else token
+        key = "" if settings.auth == "open" else f" -u admin:{shown}"
+        return f"curl -f{key} -T FILE {url}/FILE"
+    return _CLIENTS.get(repository.package, _curl)(repository.name, url)
+
+
+def _curl(name: str, url: str) -> str:
+    return f"curl -fLO {url}/PATH"
+
+
+def _dnf(name: str, url: str) -> str:
+    repository = f"{url}/$releasever/BaseOS/$basearch/os"
+    return f"dnf --repofrompath='{name},{repository}' --repo={name} install PACKAGE"
+
+
+def _apk(name: str, url: str) -> str:
+    return f"apk add --repository {url}/latest-stable/main PACKAGE"
+
+
+_CLIENTS: dict[str, Callable[[str, str], str]] = {"rpm": _dnf, "apk": _apk}

@@ -1,0 +1,30 @@
+"""Whether this node serves, asked as any load balancer asks."""
+
+from __future__ import annotations
+
+import http.client
+
+_WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  compared with, not bound
+TIMEOUT = 1.0  # seconds
+
+
+def why_not_ready(host: str, port: int) -> str | None:
+    """None if /health/live and /health/ready both answer 200, else what the first of them said."""
+    for path in ("/health/live", "/health/ready"):
+        try:
+            status, body = _get(_WILDCARDS.get(host, host), port, path)
+        except (OSError, http.client.HTTPException) as error:
+            return f"{path}: {error}"
+        if status != http.client.OK:
+            return f"{path}: {status} {body}"
+    return None
+
+
+def _get(host: str, port: int, path: str) -> tuple[int, str]:
+    connection = http.client.HTTPConnection(host, port, timeout=TIMEOUT)
+    try:
+        connection.request("GET", path, headers={"User-Agent": "artifactapi-supervisor"})
+        answer = connection.getresponse()
+        return answer.status, answer.read(1000).decode("utf-8", "replace").strip()
+    finally:
+        connection.close()

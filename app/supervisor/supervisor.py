@@ -1,0 +1,194 @@
+"""`artifactapi run`: starts, watches, reloads and stops all processes of one node.
+
+start:  remotes.json -> lock -> orphans -> port -> postgres, valkey -> migrations -> fills -> gunicorn
+watch:  a child ended -> started again; SIGHUP -> a valid remotes.json is taken over; SIGINT, SIGTERM -> stop
+stop:   gunicorn (its requests end) -> fills (its downloads end) -> postgres, valkey
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import shutil
+import signal
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from app import repositories
+from app.config import Settings
+from app.errors import StoreDown
+from app.problems import ConfigError
+from app.stores.postgres import migrate
+from app.supervisor import claims, commands
+from app.supervisor.embedded import GRACE, Postgres, Server, Valkey
+from app.supervisor.greeting import greeting
+from app.supervisor.probe import why_not_ready
+from app.supervisor.processes import POLL, Process, StartError, sweep
+from app.supervisor.signals import Signals, Stopped
+from app.supervisor.watched import Watched
+
+STORES_READY = 60.0  # seconds: initdb on a slow disk, or an external database that starts after us
+LONGEST_STOP = 35.0  # seconds: gunicorn's graceful_timeout, a fill's last 30 s, and a little
+TOLD_AGAIN = 30.0  # seconds between two lines about not being ready
+
+log = logging.getLogger("artifactapi.supervisor")
+
+
+class Supervisor:
+    """One node; `say` shows a line to the operator who started it."""
+
+    def __init__(self, settings: Settings, environ: Mapping[str, str], say: Callable[[str], None]) -> None:
+        self._settings = settings
+        self._layout = settings.layout
+        self._environ = commands.inherited(environ)
+        self._say = say
+        self._begun = time.monotonic()
+        self._watched: dict[str, Watched] = {}  # in the order of their start
+        self._token = ""
+
+    def run(self) -> None:
+        """Return when an operator stopped it. StartError or ConfigError: why it cannot run (any longer)."""
+        repositories.load(self._settings.config_path)
+        self._layout.prepare()
+        with Signals() as signals, contextlib.ExitStack() as claimed:
+            claimed.enter_context(claims.claim_directory(self._layout.run))
+            claimed.callback(self._stop, signals)
+            try:
+                self._start(signals, claimed)
+                self._watch(signals)
+            except Stopped as asked:
+                log.info("stopping on %s", asked)
+
+    def _start(self, signals: Signals, claimed: contextlib.ExitStack) -> None:
+        self._clean_up()
+        web = claimed.enter_context(claims.claim_port(self._settings.host, self._settings.port))
+        socket_path = self._layout.socket("fills.sock")
+        fills = claimed.enter_context(claims.claim_unix_socket(socket_path))
+        claimed.callback(socket_path.unlink, missing_ok=True)
+        self._token = self._settings.admin_token or claims.admin_token(self._layout.admin_token)
+        stores = self._start_stores(signals)
+        self._migrate(stores.database_url, signals)
+        self._write_urls(stores, claimed)
+        claims.write_private(self._snapshot, repositories.snapshot(self._settings.config_path))
+        environ = {**self._environ, **commands.environment(self._layout, stores, self._token)}
+        self._spawn("fills", lambda: Process.start(commands.fills(self._layout, environ, fills.fileno())))
+        self._spawn("gunicorn", lambda: Process.start(commands.gunicorn(self._layout, environ, web.fileno())))
+
+    @property
+    def _snapshot(self) -> Path:
+        return self._layout.run / commands.SNAPSHOT
+
+    def _spawn(self, name: str, spawn: Callable[[], Process]) -> None:
+        self._watched[name] = Watched(name, spawn)
+        self._watched[name].start()
+
+    def _clean_up(self) -> None:
+        """After a kill -9 of an earlier supervisor: its children, and the counters of processes long gone."""
+        own = [self._layout.run / f"{name}.process" for name in ("gunicorn", "fills")]
+        stores = [directory / "process" for directory in (self._layout.postgres, self._layout.valkey)]
+        for stopped in sweep(own, GRACE) + sweep(stores, GRACE):
+            log.warning("stopped what an earlier start left: %s", stopped)
+        shutil.rmtree(self._layout.metrics)
+        self._layout.prepare()
+
+    def _start_stores(self, signals: Signals) -> commands.Stores:
+        """The embedded servers, side by side, where no URL names others."""
+        postgres = Postgres(self._layout.postgres, self._layout.sockets)
+        valkey = Valkey(self._layout.valkey, self._layout.socket("valkey.sock"))
+        embedded: list[Server] = []
+        if self._settings.database_url is None:
+            embedded.append(postgres)
+        if self._settings.redis_url is None:
+            embedded.append(valkey)
+        for server in embedded:
+            self._spawn(server.name, server.spawn)
+        deadline = time.monotonic() + STORES_READY
+        for server in embedded:
+            while not server.ready():
+                if time.monotonic() > deadline:
+                    raise StartError(f"{server.name} is not ready: {server.process.last_words()}")
+                signals.wait(POLL)
+        return commands.Stores(self._settings.database_url or postgres.url, self._settings.redis_url or valkey.url)
+
+    def _migrate(self, database_url: str, signals: Signals) -> None:
+        """Give an external database time to come up, as one that starts together with us needs."""
+        deadline = time.monotonic() + STORES_READY
+        while True:
+            try:
+                return migrate(database_url)
+            except StoreDown as error:
+                if time.monotonic() > deadline:
+                    raise StartError(f"the database does not answer: {error.message}") from None
+                log.warning("waiting for the database: %s", error.message)
+            signals.wait(1.0)
+
+    def _write_urls(self, stores: commands.Stores, claimed: contextlib.ExitStack) -> None:
+        """For `artifactapi flush` and `gc` beside us."""
+        file = self._layout.run / commands.URLS
+        claimed.callback(file.unlink, missing_ok=True)
+        claims.write_private(file, stores.to_json())
+
+    def _watch(self, signals: Signals) -> None:
+        ready, told = False, time.monotonic()
+        while True:
+            busy = not ready or any(child.down for child in self._watched.values())
+            if signals.wait(0.05 if busy else 1.0) == signal.SIGHUP:
+                self._reload()
+            for child in self._watched.values():
+                self._look_after(child)
+            if not ready:
+                ready, told = self._announce(told)
+
+    def _look_after(self, child: Watched) -> None:
+        if (reason := child.crashed()) is not None:
+            log.error("%s ended (%s) and is started again", child.name, reason)
+        if child.start_if_due():
+            log.info("%s started", child.name)
+
+    def _announce(self, told: float) -> tuple[bool, float]:
+        """Say once that it serves; until then say now and then why it does not."""
+        reason = why_not_ready(self._settings.host, self._settings.port)
+        if reason is None:
+            known = repositories.load(self._snapshot)
+            seconds = time.monotonic() - self._begun
+            shown = [*known.remotes.values(), *known.locals.values()]
+            for line in greeting(self._settings, shown, self._token, seconds):
+                self._say(line)
+            return True, told
+        if time.monotonic() - told < TOLD_AGAIN:
+            return False, told
+        log.warning("not ready: %s", reason)
+        return False, time.monotonic()
+
+    def _reload(self) -> None:
+        """Take a new remotes.json over if every line of it is right; else keep everything as it is."""
+        try:
+            repositories.load(self._settings.config_path)
+            text = repositories.snapshot(self._settings.config_path)
+        except ConfigError as error:
+            for problem in error.problems:
+                log.error("the old configuration stays in force: %s", problem)
+            return
+        claims.write_private(self._snapshot, text)
+        for name in ("fills", "gunicorn"):
+            if process := self._watched[name].process:
+                process.signal(signal.SIGHUP)
+        log.info("the new configuration is in force")
+
+    def _stop(self, signals: Signals) -> None:
+        """In the opposite order; a second Ctrl-C hastens what waits for requests and downloads."""
+        hurried = False
+
+        def hurry() -> bool:
+            nonlocal hurried
+            hurried = hurried or signals.hurried()
+            return hurried
+
+        for name, child in reversed(self._watched.items()):
+            if child.process is None:
+                continue
+            if name in ("fills", "gunicorn"):
+                child.process.stop(LONGEST_STOP, hurry)
+            else:
+                child.process.stop(GRACE)

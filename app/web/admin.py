@@ -1,0 +1,127 @@
+"""The service itself: what it is, how it is, what it counts, how it is configured, and flush."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+from flask import Blueprint, Response, jsonify, request
+from prometheus_flask_exporter import PrometheusMetrics
+
+from app import __version__, maintenance, paths
+from app.errors import BadRequest, NotFound, StoreDown
+from app.web.auth import require_admin, require_metrics
+from app.web.node import node
+
+log = logging.getLogger(__name__)
+blueprint = Blueprint("admin", __name__)
+exporter = PrometheusMetrics(app=None, path=None, export_defaults=False)
+MODES = ("delete", "expire")
+CACHED = frozenset({"HIT", "STALE", "REVALIDATED", "UPDATING"})
+
+
+@blueprint.get("/")
+def index() -> Response:
+    known = node().repositories
+    return jsonify(
+        name="artifactapi",
+        version=__version__,
+        remotes=list(known.remotes),
+        virtuals=list(known.virtuals),
+        locals=list(known.locals),
+    )
+
+
+@blueprint.get("/health")
+def health() -> Response:
+    checks = {"api": "healthy"} | {name: _check(ping) for name, ping in _pings().items()}
+    well = all(state == "healthy" for state in checks.values())
+    response = jsonify(
+        status="healthy" if well else "unhealthy",
+        checks=checks,
+        upstreams={},
+        config_sha256=node().repositories.sha256,
+    )
+    response.status_code = 200 if well else 503
+    return response
+
+
+@blueprint.get("/health/live")
+def live() -> Response:
+    return jsonify(status="alive")
+
+
+@blueprint.get("/health/ready")
+def ready() -> Response:
+    """Stored artifacts can be served: the bytes are readable, and one of the two knows where they are."""
+    pings = _pings()
+    well = _check(pings["storage"]) == "healthy" and (
+        _check(pings["redis"]) == "healthy" or _check(pings["database"]) == "healthy"
+    )
+    response = jsonify(status="ready" if well else "not ready")
+    response.status_code = 200 if well else 503
+    return response
+
+
+@blueprint.get("/metrics")
+def metrics() -> Response:
+    require_metrics()
+    if request.args.get("format") == "json":
+        return jsonify(_counts())
+    text, content_type = exporter.generate_metrics(request.headers.get("Accept"), request.args.getlist("name[]"))
+    return Response(text, content_type=content_type)
+
+
+@blueprint.get("/config")
+def config() -> Response:
+    require_admin()
+    return jsonify(node().repositories.effective())
+
+
+@blueprint.put("/cache/flush")
+def flush() -> Response:
+    require_admin()
+    mode = request.args.get("mode", "delete")
+    if mode not in MODES:
+        raise BadRequest(f"mode is one of {', '.join(MODES)}", code="bad_mode")
+    remote, prefix = request.args.get("remote"), request.args.get("path", "").lstrip("/")
+    if remote is not None and remote not in node().repositories.remotes:
+        raise NotFound("no such remote", code="unknown_remote")
+    names = [remote] if remote is not None else list(node().repositories.remotes)
+    done = maintenance.flush(node().shelf.catalog, names, paths.check(prefix), expire=mode == "expire")
+    log.info("flush", extra={"fields": {"remote": remote, "path": prefix, "mode": mode}})
+    return jsonify(remote=remote, flushed={"redis_keys": done.redis_keys, "s3_objects": done.unreferenced})
+
+
+def _pings() -> dict[str, Callable[[], None]]:
+    shelf = node().shelf
+    return {
+        "database": shelf.catalog.index.ping,
+        "redis": node().memory.ping,
+        "storage": shelf.blobs.ping,
+    }
+
+
+def _check(ping: Callable[[], None]) -> str:
+    try:
+        ping()
+    except StoreDown as error:
+        log.warning("health: %s", error.message)
+        return "unhealthy"
+    return "healthy"
+
+
+def _counts() -> dict[str, object]:
+    """The fleet's totals and each repository's, from Redis; StoreDown while it is away."""
+    counted = node().memory.counts()
+    known = node().repositories
+    names = [name for name in counted if known.get(name) is not None]
+    each = {name: _summary([counted[name]]) for name in names}
+    return {"totals": _summary([counted[name] for name in names]), "repositories": each}
+
+
+def _summary(counted: list[dict[str, tuple[int, int]]]) -> dict[str, float]:
+    hits = sum(requests for states in counted for state, (requests, _) in states.items() if state in CACHED)
+    misses = sum(requests for states in counted for state, (requests, _) in states.items() if state not in CACHED)
+    sent = sum(sent for states in counted for _, sent in states.values())
+    return {"hits": hits, "misses": misses, "bytes": sent, "ratio": round(hits / ((hits + misses) or 1), 4)}

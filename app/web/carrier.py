@@ -1,0 +1,155 @@
+"""The fills process's loop: takes requests that workers handed over, and writes their responses."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import threading
+from dataclasses import dataclass
+from typing import BinaryIO
+
+from app.cache import Arriving, Engine, Outcome
+from app.errors import ArtifactError, NotFound
+from app.fills.fill import Stage
+from app.formats import FORMATS
+from app.repositories import Repositories
+from app.resource import Ask
+from app.shelf import Served
+from app.web import problem, wire
+from app.web.finish import Finish
+from app.web.handover import Handed, receive
+from app.web.reply import answer
+
+log = logging.getLogger(__name__)
+
+SMALL = 1 << 16  # bytes of a body that is withheld whole until it is verified anyway
+MOMENT = 1.0  # seconds such a body is given to be verified before its head is sent: an error reads better than a cut
+LOOK_UP = 0.25  # seconds between two looks at whether to stop
+CLIENT_GONE = 499  # what nginx logs for a client that left
+
+
+class Carrier:
+    """One thread a request: they sleep in sendfile or wait for bytes."""
+
+    def __init__(self, engine: Engine, repositories: Repositories, finish: Finish) -> None:
+        self.engine = engine
+        self.repositories = repositories
+        self.finish = finish
+        self._busy = 0
+        self._idle = threading.Condition()
+
+    def reload(self, repositories: Repositories) -> None:
+        """New requests see the new configuration; running ones end under the old."""
+        self.repositories = repositories
+        self.finish.repositories = repositories
+
+    def serve(self, listener: socket.socket, stopping: threading.Event) -> None:
+        """Until `stopping` is set. The listener is never shut down: it is the supervisor's, and requests wait in
+        it for this process's successor."""
+        listener.settimeout(LOOK_UP)
+        while not stopping.is_set():
+            try:
+                link, _ = listener.accept()
+            except TimeoutError:
+                continue
+            with self._idle:
+                self._busy += 1
+            threading.Thread(target=self._take, args=(link,), name="carry", daemon=True).start()
+
+    def drain(self, seconds: float) -> bool:
+        """Wait until every response and fill has ended; False if some have not by then."""
+        with self._idle:
+            done = self._idle.wait_for(lambda: not self._busy, seconds)
+        return self.engine.flights.drain(seconds) and done
+
+    def _take(self, link: socket.socket) -> None:
+        try:
+            with link:
+                link.settimeout(5.0)
+                handed, conn = receive(link)
+            self._carry(handed, conn)
+        except Exception:
+            log.exception("a handed request ended by a defect")
+        finally:
+            with self._idle:
+                self._busy -= 1
+                self._idle.notify_all()
+
+    def _carry(self, handed: Handed, conn: socket.socket) -> None:
+        ask, delivery = handed.ask, wire.Delivery()
+        told = _Told()
+        try:
+            wire.prepare(conn)
+            self._respond(handed, conn, delivery, told)
+            wire.close(conn)
+        except OSError as error:
+            told.note = told.note or f"client left: {error}"
+            told.status = told.status if delivery.head else CLIENT_GONE
+            wire.cut(conn)
+        except ArtifactError as error:
+            told.note = f"cut: {error.message}"
+            wire.cut(conn)
+        except Exception:
+            log.exception("%s %s", ask.method, ask.url_path)
+            told.note = "cut: a defect of this server"
+            wire.cut(conn)
+        self.finish(ask, told.status, told.cache, delivery.sent, told.note)
+
+    def _respond(self, handed: Handed, conn: socket.socket, delivery: wire.Delivery, told: _Told) -> None:
+        """Errors before the head become JSON; later ones rise, for the connection to be cut."""
+        ask = handed.ask
+        try:
+            outcome = self._outcome(handed)
+        except ArtifactError as error:
+            self._refuse(conn, ask, error, told)
+            return
+        try:
+            _settle(ask, outcome)
+            reply = answer(ask, outcome)
+            told.status, told.cache = reply.status, reply.cache
+            wire.deliver(conn, ask, reply, outcome, delivery)
+        except ArtifactError as error:
+            if delivery.head:
+                raise
+            self._refuse(conn, ask, error, told)
+        finally:
+            if isinstance(outcome, Served):
+                outcome.file.close()
+
+    def _outcome(self, handed: Handed) -> Outcome:
+        if handed.entry is not None:
+            file: BinaryIO = os.fdopen(handed.blob, "rb", buffering=0)  # type: ignore[assignment]
+            return Served(handed.entry, handed.state, file)
+        repository = self.repositories.get(handed.ask.repository)
+        if repository is None:
+            raise NotFound("no such repository", code="unknown_repository")
+        resource = FORMATS[repository.package].resolve(repository, handed.ask)
+        return self.engine.get(handed.ask, resource)
+
+    def _refuse(self, conn: socket.socket, ask: Ask, error: ArtifactError, told: _Told) -> None:
+        status, headers, body = problem.render(error, ask.request_id)
+        told.status, told.cache, told.note = status, dict(headers).get("X-Cache", ""), error.message
+        wire.refuse(conn, ask, status, headers, body)
+
+
+@dataclass(slots=True)
+class _Told:
+    """What the log will say of a request."""
+
+    status: int = 500
+    cache: str = ""
+    note: str = ""
+
+
+def _settle(ask: Ask, outcome: Outcome) -> None:
+    """Where waiting tells more: a small body's verdict, and the end of a body that HTTP/1.0 cannot frame."""
+    if not isinstance(outcome, Arriving):
+        return
+    fill, length = outcome.fill, outcome.head.length
+    if length is None and ask.protocol == "HTTP/1.0":
+        fill.wait_for(Stage.WHOLE)
+    elif length is None or length <= SMALL:
+        fill.wait_for(Stage.WHOLE, MOMENT if length is not None else 0.005)
+    if fill.stage is Stage.FAILED and fill.error is not None:
+        raise fill.error

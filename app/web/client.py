@@ -1,0 +1,84 @@
+"""What a WSGI environment says of a client's request: the Ask, and who sent it."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+import secrets
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from app import paths
+from app.config import Network
+from app.resource import Ask
+
+CARRIED = ("range", "if-range", "if-none-match", "if-modified-since", "accept")  # what an answer depends on
+REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,64}")
+LOGGED = 2048  # characters of a path in the log
+
+
+def begin(environ: Mapping[str, Any], trusted: tuple[Network, ...]) -> Ask:
+    """The request before it is known what it is about: `repository` and `path` are empty."""
+    raw = raw_path(environ)
+    given = environ.get("HTTP_X_REQUEST_ID", "")
+    return Ask(
+        method=environ["REQUEST_METHOD"],
+        repository="",
+        path="",
+        query=environ.get("QUERY_STRING", ""),
+        headers=_headers(environ),
+        request_id=given if REQUEST_ID.fullmatch(given) else secrets.token_hex(8),
+        url_path=raw[:LOGGED],
+        protocol=environ.get("SERVER_PROTOCOL", "HTTP/1.1"),
+        client=address(environ, trusted),
+        started=time.time(),
+    )
+
+
+def raw_path(environ: Mapping[str, Any]) -> str:
+    """The path as it was on the wire, still percent-encoded; an absolute-form target loses its origin."""
+    target: str = environ.get("RAW_URI") or environ.get("REQUEST_URI") or environ.get("PATH_INFO", "/")
+    path = target.partition("?")[0].partition("#")[0]
+    if "://" in path.partition("/")[0] + "//" and not path.startswith("/"):
+        path = "/" + path.partition("://")[2].partition("/")[2]
+    return path
+
+
+def within(environ: Mapping[str, Any], segments: int) -> tuple[str, str]:
+    """(repository, path) behind the first `segments` segments of the URL; BadRequest for a harmful path."""
+    parts = raw_path(environ).split("/", segments + 2)
+    name = parts[segments + 1] if len(parts) > segments + 1 else ""
+    rest = parts[segments + 2] if len(parts) > segments + 2 else ""
+    return paths.parse(name), paths.parse(rest)
+
+
+def address(environ: Mapping[str, Any], trusted: tuple[Network, ...]) -> str:
+    """The client's address: the last X-Forwarded-For hop that is not a trusted proxy itself."""
+    peer: str = environ.get("REMOTE_ADDR") or "-"
+    hops = [hop.strip() for hop in environ.get("HTTP_X_FORWARDED_FOR", "").split(",") if hop.strip()]
+    while hops and _trusted(peer, trusted):
+        hop = hops.pop()
+        if not _is_address(hop):
+            break
+        peer = hop
+    return peer
+
+
+def _headers(environ: Mapping[str, Any]) -> dict[str, str]:
+    wanted = ((name, environ.get("HTTP_" + name.upper().replace("-", "_"))) for name in CARRIED)
+    return {name: value for name, value in wanted if value is not None}
+
+
+def _trusted(peer: str, trusted: tuple[Network, ...]) -> bool:
+    if peer in ("", "-"):  # a unix socket: only a proxy of this machine can reach it
+        return bool(trusted)
+    return _is_address(peer) and any(ipaddress.ip_address(peer) in network for network in trusted)
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,58 @@
+"""The one error handler, and the end of every request that a worker answers itself."""
+
+from __future__ import annotations
+
+import logging
+import traceback
+
+from flask import Flask, Response, g, request
+from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import MethodNotAllowed as WrongMethod
+
+from app.errors import ArtifactError, MethodNotAllowed
+from app.web import client, problem
+from app.web.node import ask, node
+
+log = logging.getLogger(__name__)
+
+
+def install(app: Flask) -> None:
+    app.before_request(_begin)
+    app.after_request(_end)
+    app.register_error_handler(Exception, _answer)
+
+
+def _begin() -> None:
+    g.ask = client.begin(request.environ, node().settings.trusted_proxies)
+
+
+def _answer(error: Exception) -> Response:
+    """Every exception as JSON; what is not ours is a defect, logged whole and told as nothing but a 500."""
+    detail = ""
+    if isinstance(error, HTTPException):
+        error = _ours(error)
+    elif not isinstance(error, ArtifactError):
+        log.exception("%s %s", ask().method, ask().url_path)
+        detail = "".join(traceback.format_exception_only(error)).strip() if node().settings.debug else ""
+        error = ArtifactError("this is a defect of the server; the request id is in its log")
+    status, headers, body = problem.render(error, ask().request_id, detail)
+    g.handed = False
+    g.cache = dict(headers).get("X-Cache", "")
+    return Response(body, status, headers=list(headers))
+
+
+def _ours(error: HTTPException) -> ArtifactError:
+    """Flask's and Werkzeug's own refusals in this project's form."""
+    if isinstance(error, WrongMethod):
+        return MethodNotAllowed("this method is not served here", tuple(error.valid_methods or ()))
+    ours = ArtifactError(error.description or error.name, code=error.name.lower().replace(" ", "_"))
+    ours.status = error.code or 500
+    return ours
+
+
+def _end(response: Response) -> Response:
+    if not g.get("handed", False):
+        response.headers["X-Request-Id"] = ask().request_id
+        sent = 0 if ask().method == "HEAD" else response.content_length or 0
+        node().finish(ask(), response.status_code, g.get("cache", ""), sent)
+    return response

@@ -1,0 +1,85 @@
+"""What is written of a finished request: one log line, the metrics, the fleet's counters."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import Counter
+
+from app import metrics
+from app.errors import StoreDown
+from app.repositories import Repositories
+from app.resource import Ask
+from app.stores.base import Memory
+
+log = logging.getLogger("artifactapi.request")
+
+METHODS = frozenset({"GET", "HEAD", "PUT", "POST", "DELETE", "OPTIONS"})
+EVERY = 1.0  # seconds between two batches of counters
+
+
+class Tally:
+    """Counts per repository and cache state, added to Redis in batches so that no request waits for it."""
+
+    def __init__(self, memory: Memory) -> None:
+        self._memory = memory
+        self._lock = threading.Lock()
+        self._requests: Counter[tuple[str, str]] = Counter()
+        self._bytes: Counter[tuple[str, str]] = Counter()
+        self._ticker: threading.Thread | None = None
+
+    def add(self, repository: str, state: str, sent: int) -> None:
+        with self._lock:
+            self._requests[repository, state] += 1
+            self._bytes[repository, state] += sent
+            if self._ticker is None:  # only now: a thread started before the fork would be lost
+                self._ticker = threading.Thread(target=self._tick, name="tally", daemon=True)
+                self._ticker.start()
+
+    def flush(self) -> None:
+        """Send what has gathered; kept for the next time where Redis does not answer."""
+        with self._lock:
+            requests, sent = self._requests, self._bytes
+            self._requests, self._bytes = Counter(), Counter()
+        for (repository, state), number in requests.items():
+            try:
+                self._memory.count(repository, state, number, sent[repository, state])
+            except StoreDown:
+                with self._lock:
+                    self._requests[repository, state] += number
+                    self._bytes[repository, state] += sent[repository, state]
+
+    def _tick(self) -> None:
+        while True:
+            time.sleep(EVERY)
+            self.flush()
+
+
+class Finish:
+    """The end of every request, wherever it was answered."""
+
+    def __init__(self, tally: Tally, repositories: Repositories) -> None:
+        self._tally = tally
+        self.repositories = repositories
+
+    def __call__(self, ask: Ask, status: int, cache: str, sent: int, note: str = "") -> None:
+        """`sent` in body bytes; `note` says what went wrong after the response had begun."""
+        seconds = max(time.time() - ask.started, 0.0)
+        repository = ask.repository if self.repositories.get(ask.repository) else ""
+        method = ask.method if ask.method in METHODS else "OTHER"
+        metrics.request(repository, method, status, cache, sent, seconds)
+        if cache:
+            self._tally.add(repository, cache, sent)
+        line = {
+            "method": ask.method,
+            "path": ask.url_path,
+            "status": status,
+            "duration_ms": round(seconds * 1000, 2),
+            "bytes": sent,
+            "repository": repository,
+            "cache": cache,
+            "request_id": ask.request_id,
+            "client": ask.client,
+        }
+        log.info("request", extra={"fields": line | ({"note": note} if note else {})})

@@ -1,0 +1,144 @@
+"""How a worker gives a request away: the message, and the client's socket passed beside it.
+
+    worker --> fills process, one unix stream connection a request:
+        4 bytes length, JSON {"ask": Ask, "entry": Entry or null, "state": X-Cache}     + descriptors:
+        [the client's socket]  or  [the client's socket, the open blob] where the worker found the entry already
+
+A sync worker that streams is a worker lost: ten slow clients would stop four of them. After the hand-over the
+worker is free, and the fills process writes the response, its log line and its metrics.
+"""
+
+from __future__ import annotations
+
+import array
+import contextlib
+import http.client
+import json
+import os
+import socket
+import struct
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from app.errors import Unavailable
+from app.resource import Ask, Entry
+from app.shelf import Served
+
+LENGTH = struct.Struct("!I")
+LONGEST = 1 << 20  # bytes of a message
+HANDED = "artifactapi.handed"  # environ key: the response is no longer this worker's
+HOP = frozenset({"connection", "transfer-encoding", "date"})
+
+
+@dataclass(frozen=True, slots=True)
+class Handed:
+    """What the fills process receives; `blob` is the descriptor beside `entry`, or -1."""
+
+    ask: Ask
+    entry: Entry | None = None
+    state: str = ""
+    blob: int = -1
+
+
+class Handover:
+    """The worker's end of the fills process's socket."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def give(self, conn: int, ask: Ask, served: Served | None) -> None:
+        """Send a request with its client's socket; Unavailable where nobody takes it."""
+        told = {"ask": asdict(ask), "entry": None, "state": ""}
+        descriptors = [conn]
+        if served is not None:
+            told |= {"entry": asdict(served.entry), "state": served.state}
+            descriptors.append(served.file.fileno())
+        message = json.dumps(told).encode()
+        try:
+            with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as link:
+                link.settimeout(2.0)
+                link.connect(str(self._path))
+                socket.send_fds(link, [LENGTH.pack(len(message))], descriptors)
+                link.sendall(message)
+        except OSError as error:
+            raise Unavailable(f"the fills process cannot be reached: {error}", retry_after=1) from error
+
+    def pass_on(self, environ: Mapping[str, Any], ask: Ask, served: Served | None) -> bool:
+        """Give gunicorn's own client socket away; False where this server has none to give (TLS, a test)."""
+        conn = environ.get("gunicorn.socket")
+        if type(conn) is not socket.socket:
+            return False
+        self.give(conn.fileno(), ask, served)
+        os.close(conn.detach())
+        return True
+
+    def relay(self, ask: Ask, served: Served | None) -> Relayed:
+        """The same response through a socket pair, for servers whose client socket cannot be passed."""
+        ours, theirs = socket.socketpair()
+        try:
+            with theirs:
+                self.give(theirs.fileno(), ask, served)
+            response = http.client.HTTPResponse(ours, method=ask.method)
+            response.begin()
+        except BaseException:
+            ours.close()
+            raise
+        return Relayed(response, ours)
+
+
+class Relayed:
+    """A response of the fills process, read through this process; iterate for the body."""
+
+    def __init__(self, response: http.client.HTTPResponse, conn: socket.socket) -> None:
+        self._response = response
+        self._conn = conn
+        self.status = response.status
+        self.headers = [(k, v) for k, v in response.getheaders() if k.lower() not in HOP]
+
+    def __iter__(self) -> Iterator[bytes]:
+        try:
+            while chunk := self._response.read1(1 << 18):
+                yield chunk
+            if self._response.length:
+                raise Unavailable("the body broke off")
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        self._response.close()
+        self._conn.close()
+
+
+def receive(link: socket.socket) -> tuple[Handed, socket.socket]:
+    """The fills process's end: one message and its client; OSError or ValueError where it is not whole."""
+    size = array.array("i").itemsize
+    start, ancillary, _, _ = link.recvmsg(LENGTH.size, socket.CMSG_SPACE(2 * size))
+    found = array.array("i")
+    for level, kind, data in ancillary:
+        if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
+            found.frombytes(data[: len(data) - len(data) % size])
+    try:
+        told = json.loads(_exactly(link, LENGTH.unpack(start)[0]))
+        entry = Entry(**told["entry"]) if told["entry"] else None
+        blob = found[1] if entry else -1
+        handed = Handed(Ask(**told["ask"]), entry, told["state"], blob)
+        return handed, socket.socket(fileno=found[0])
+    except BaseException:
+        for descriptor in found:
+            with contextlib.suppress(OSError):
+                os.close(descriptor)
+        raise
+
+
+def _exactly(link: socket.socket, length: int) -> bytes:
+    if length > LONGEST:
+        raise ValueError("the message is too long")
+    chunks = bytearray()
+    while len(chunks) < length:
+        chunk = link.recv(length - len(chunks))
+        if not chunk:
+            raise ValueError("the message is not whole")
+        chunks += chunk
+    return bytes(chunks)

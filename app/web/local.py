@@ -1,0 +1,85 @@
+"""Local repositories over HTTP: /api/v1/local/<name>/<path>, and the PUT and DELETE that every form shares."""
+
+from __future__ import annotations
+
+from typing import IO
+
+from flask import Blueprint, Response, jsonify, request
+from werkzeug.datastructures import FileStorage
+from werkzeug.formparser import FormDataParser
+
+from app.errors import BadRequest, NotFound
+from app.hosting.publish import Upload, publish, refuse_published, withdraw
+from app.resource import Ask, Kind, Repository
+from app.web import client, heartbeat
+from app.web.auth import require_admin
+from app.web.node import about, node
+from app.web.reply import guessed
+from app.web.serve import repository, serve
+
+blueprint = Blueprint("local", __name__, url_prefix="/api/v1/local")
+BEFORE = 3  # segments of the prefix
+PIECE = 1 << 18  # bytes read from the client at a time
+UNSAID = frozenset({"", "application/x-www-form-urlencoded"})  # what curl --data-binary says of any file
+
+
+@blueprint.route("/<rest:rest>", methods=["GET", "HEAD", "PUT", "DELETE"], provide_automatic_options=False)
+def file(rest: str) -> Response:
+    ask = about(*client.within(request.environ, BEFORE), route="api")
+    if ask.method in ("PUT", "DELETE"):
+        require_admin()
+    found = repository(ask.repository)
+    if found.kind is not Kind.LOCAL:
+        raise NotFound("no such local repository", code="unknown_repository")
+    if ask.method in ("GET", "HEAD"):
+        return serve(ask, found)
+    return put(ask, found) if ask.method == "PUT" else delete(ask, found)
+
+
+def put(ask: Ask, target: Repository) -> Response:
+    """Publish the body, or the multipart field `file`; 201 with what was stored, 409 where it is there already."""
+    if not ask.path or ask.path.endswith("/"):
+        raise BadRequest("a file needs a name", code="bad_path")
+    shelf = node().shelf
+    refuse_published(shelf, target, ask.path)
+    with Upload(node().settings.layout.spool, ask.repository) as upload:
+        kind = _multipart(upload) if request.mimetype == "multipart/form-data" else _raw(upload)
+        entry = publish(shelf, target, ask.path, upload, kind or guessed(ask.path))
+    response = jsonify(repository=target.name, path=ask.path, size=entry.size, sha256=entry.digest)
+    response.status_code = 201
+    return response
+
+
+def delete(ask: Ask, target: Repository) -> Response:
+    """204, or NotFound; the bytes stay until nothing refers to them and gc runs."""
+    withdraw(node().shelf, target, ask.path)
+    return Response(status=204)
+
+
+def _raw(upload: Upload) -> str:
+    if request.content_length is None and not request.environ.get("wsgi.input_terminated"):
+        raise BadRequest("an upload needs Content-Length or chunked encoding", code="length_required")
+    _copy(request.stream, upload)
+    if request.content_length is not None and upload.size != request.content_length:
+        raise BadRequest("the upload is shorter than announced", code="upload_incomplete")
+    return "" if request.mimetype in UNSAID else request.content_type or ""
+
+
+def _multipart(upload: Upload) -> str:
+    """The parser writes parts to files of its own under DATA_DIR; the named one is what is published."""
+    parser = FormDataParser(stream_factory=upload.scratch, silent=False)
+    try:
+        _, _, files = parser.parse(request.stream, request.mimetype, request.content_length, request.mimetype_params)
+    except ValueError as error:
+        raise BadRequest(f"the multipart body cannot be read: {error}", code="bad_multipart") from error
+    part: FileStorage | None = files.get("file")
+    if part is None:
+        raise BadRequest("the multipart body has no field `file`", code="bad_multipart")
+    _copy(part.stream, upload)
+    return part.content_type or ""
+
+
+def _copy(stream: IO[bytes], upload: Upload) -> None:
+    while chunk := stream.read(PIECE):
+        upload.write(chunk)
+        heartbeat.beat()  # a long upload is not a hung worker

@@ -1,0 +1,45 @@
+"""What a worker's views work with, and where they find it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import cast
+
+from flask import current_app, g
+
+from app.config import Settings
+from app.repositories import Repositories
+from app.resource import Ask
+from app.shelf import Shelf
+from app.stores.base import Memory
+from app.web.finish import Finish
+from app.web.handover import Handover
+
+EXTENSION = "artifactapi"
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One process's parts; nothing in it is connected before its first use."""
+
+    settings: Settings
+    repositories: Repositories
+    shelf: Shelf
+    memory: Memory
+    handover: Handover
+    finish: Finish
+
+
+def node() -> Node:
+    return cast(Node, current_app.extensions[EXTENSION])
+
+
+def ask() -> Ask:
+    """The current request."""
+    return cast(Ask, g.ask)
+
+
+def about(repository: str, path: str, route: str = "repository") -> Ask:
+    """The current request, now that it is known what it is about."""
+    g.ask = replace(ask(), repository=repository, path=path, route=route)
+    return ask()

@@ -1,0 +1,34 @@
+"""The kind-specific form of API.md, /api/v1/remote/<name>/<path>: local repositories answer here too."""
+
+from __future__ import annotations
+
+from flask import Blueprint, Response, request
+
+from app.errors import BadRequest, MethodNotAllowed
+from app.resource import Kind
+from app.web import client, local
+from app.web.auth import require_admin
+from app.web.node import about
+from app.web.serve import repository, serve
+
+blueprint = Blueprint("remote", __name__, url_prefix="/api/v1/remote")
+BEFORE = 3  # segments of the prefix
+
+
+@blueprint.route("/<rest:rest>", methods=["GET", "HEAD"], provide_automatic_options=False)
+def get(rest: str) -> Response:
+    ask = about(*client.within(request.environ, BEFORE), route="api")
+    found = repository(ask.repository)
+    if ask.method == "HEAD" and found.kind is not Kind.LOCAL:
+        raise MethodNotAllowed("HEAD of a remote is served under /repository/", ("GET",))
+    return serve(ask, found)
+
+
+@blueprint.route("/<rest:rest>", methods=["PUT", "DELETE"], provide_automatic_options=False)
+def change(rest: str) -> Response:
+    ask = about(*client.within(request.environ, BEFORE), route="api")
+    require_admin()
+    found = repository(ask.repository)
+    if found.kind is not Kind.LOCAL:
+        raise BadRequest("only a local repository takes uploads and deletes", code="not_local")
+    return local.put(ask, found) if ask.method == "PUT" else local.delete(ask, found)

@@ -1,0 +1,198 @@
+"""How an outcome reads in HTTP: status, headers and which bytes; pure, shared by workers and fills process."""
+
+from __future__ import annotations
+
+import mimetypes
+import secrets
+from dataclasses import dataclass, replace
+from urllib.parse import quote
+
+from werkzeug.http import is_resource_modified, parse_if_range_header, parse_range_header
+
+from app.cache import Arriving, Outcome, Told
+from app.errors import RangeNotSatisfiable
+from app.fills.spool import Head
+from app.resource import Ask
+from app.shelf import Served
+
+Headers = tuple[tuple[str, str], ...]
+FETCHED = frozenset({"MISS", "JOINED", "EXPIRED"})
+MOST_RANGES = 256  # librepo asks for so many at once; more is abuse and gets the whole body
+TYPES = {
+    ".rpm": "application/x-rpm",
+    ".xml": "application/xml",
+    ".tgz": "application/gzip",
+    ".tar.gz": "application/gzip",
+    ".yaml": "text/yaml",
+    ".yml": "text/yaml",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """`length` bytes of the body from `start`; a length of None is all that comes."""
+
+    start: int
+    length: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A response but for its bytes: `parts` in order, literal bytes or spans of the body."""
+
+    status: int
+    headers: Headers
+    parts: tuple[bytes | Span, ...] = ()
+    cache: str = ""
+
+    @property
+    def length(self) -> int | None:
+        """Bytes of the response body, None while unknown."""
+        total = 0
+        for part in self.parts:
+            length = len(part) if isinstance(part, bytes) else part.length
+            if length is None:
+                return None
+            total += length
+        return total
+
+
+def answer(ask: Ask, outcome: Outcome) -> Answer:
+    """GET or HEAD of `outcome`; RangeNotSatisfiable where no range can be met (RFC 9110, 15.5.17)."""
+    head = _head(outcome)
+    headers = _headers(ask, outcome, head)
+    if _unmodified(ask, head):
+        return Answer(304, headers, cache=outcome.state)
+    if isinstance(outcome, Told):
+        return Answer(200, _typed(ask, headers, head), cache=outcome.state)
+    spans = _spans(ask, outcome, head)
+    if spans is None:
+        whole = Span(0, head.length)
+        return _sized(Answer(200, _typed(ask, headers, head), (whole,), outcome.state))
+    if len(spans) == 1:
+        where = _content_range(spans[0], head.length)
+        return _sized(Answer(206, (*_typed(ask, headers, head), where), tuple(spans), outcome.state))
+    return _sized(_multipart(headers, head, spans, outcome.state))
+
+
+def _head(outcome: Outcome) -> Head:
+    if isinstance(outcome, Served):
+        entry = outcome.entry
+        etag = entry.etag
+        if etag is None and entry.last_modified is None:
+            etag = f'"{entry.digest}"'
+        return Head(entry.content_type, entry.size, etag, entry.last_modified)
+    if isinstance(outcome, Arriving) and outcome.fill.complete:
+        return replace(outcome.head, length=outcome.fill.available)
+    return outcome.head
+
+
+def _headers(ask: Ask, outcome: Outcome, head: Head) -> Headers:
+    source = "remote" if outcome.state in FETCHED else "cache"
+    lines = [("X-Cache", outcome.state), ("X-Artifact-Source", source), ("Accept-Ranges", "bytes")]
+    lines += [("ETag", head.etag)] if head.etag else []
+    lines += [("Last-Modified", head.last_modified)] if head.last_modified else []
+    lines += [("X-Artifact-Size", str(head.length))] if head.length is not None else []
+    if outcome.state == "STALE":
+        lines.append(("Warning", '110 artifactapi "Response is Stale"'))
+    if isinstance(outcome, Served) and outcome.entry.gone:
+        lines.append(("X-Upstream-Status", str(outcome.entry.gone)))
+    if ask.route == "api":
+        lines.append(("Content-Disposition", disposition(ask.path)))
+    return tuple(lines)
+
+
+def disposition(path: str) -> str:
+    """An attachment named like the path's last segment (RFC 6266; RFC 8187 where it is not plain ASCII)."""
+    name = path.rstrip("/").rpartition("/")[2]
+    plain = "".join(c if c.isascii() and c.isprintable() and c not in '"\\' else "_" for c in name)
+    extended = "" if plain == name else f"; filename*=UTF-8''{quote(name, safe='')}"
+    return f'attachment; filename="{plain}"{extended}'
+
+
+def typed_by_suffix(path: str, otherwise: str) -> str:
+    """The content type of the /api/v1/ form."""
+    return next((kind for suffix, kind in TYPES.items() if path.endswith(suffix)), otherwise)
+
+
+def guessed(path: str) -> str:
+    """A hosted file's content type where its publisher said none."""
+    kind, encoding = mimetypes.guess_type(path)
+    return typed_by_suffix(path, kind if kind and not encoding else "application/octet-stream")
+
+
+def _typed(ask: Ask, headers: Headers, head: Head) -> Headers:
+    kind = typed_by_suffix(ask.path, head.content_type) if ask.route == "api" else head.content_type
+    return (*headers, ("Content-Type", kind))
+
+
+def _sized(reply: Answer) -> Answer:
+    if reply.length is None:
+        return reply
+    return replace(reply, headers=(*reply.headers, ("Content-Length", str(reply.length))))
+
+
+def _unmodified(ask: Ask, head: Head) -> bool:
+    """RFC 9110, 13.2.2: If-None-Match outranks If-Modified-Since; the others do not concern reads."""
+    environ = {"REQUEST_METHOD": ask.method}
+    for name in ("if-none-match", "if-modified-since"):
+        if name in ask.headers:
+            environ["HTTP_" + name.upper().replace("-", "_")] = ask.headers[name]
+    if len(environ) == 1:
+        return False
+    return not is_resource_modified(environ, etag=head.etag, last_modified=head.last_modified)
+
+
+def _spans(ask: Ask, outcome: Served | Arriving, head: Head) -> list[Span] | None:
+    """The ranges to send, or None for the whole body (RFC 9110, 14.2: a range may always be ignored)."""
+    size = head.length
+    if ask.method != "GET" or size is None or "range" not in ask.headers or not _if_range(ask, head):
+        return None
+    wanted = parse_range_header(ask.headers["range"])
+    if wanted is None or wanted.units != "bytes" or len(wanted.ranges) > MOST_RANGES:
+        return None
+    spans = [span for first, stop in wanted.ranges if (span := _span(first, stop, size)) is not None]
+    if not spans:
+        raise RangeNotSatisfiable("no requested range lies within the body", size)
+    if sum(span.length or 0 for span in spans) > size:
+        return None
+    if isinstance(outcome, Arriving) and not _near(outcome, spans):
+        return None
+    return spans
+
+
+def _span(first: int, stop: int | None, size: int) -> Span | None:
+    start = max(size + first, 0) if first < 0 else first
+    end = size if stop is None else min(stop, size)
+    return Span(start, end - start) if start < end else None
+
+
+def _near(outcome: Arriving, spans: list[Span]) -> bool:
+    """A range of an arriving body is only for who need not wait for its beginning."""
+    return len(spans) == 1 and spans[0].start <= outcome.fill.available
+
+
+def _if_range(ask: Ask, head: Head) -> bool:
+    """RFC 9110, 13.1.5: strong validators only; anything else gets the whole body."""
+    if "if-range" not in ask.headers:
+        return True
+    given = parse_if_range_header(ask.headers["if-range"])
+    if given.etag is not None:
+        return head.etag == f'"{given.etag}"'
+    return head.last_modified is not None and ask.headers["if-range"].strip() == head.last_modified
+
+
+def _content_range(span: Span, size: int | None) -> tuple[str, str]:
+    return "Content-Range", f"bytes {span.start}-{span.start + (span.length or 0) - 1}/{size}"
+
+
+def _multipart(headers: Headers, head: Head, spans: list[Span], state: str) -> Answer:
+    boundary = secrets.token_hex(16)
+    parts: list[bytes | Span] = []
+    for span in spans:
+        name, value = _content_range(span, head.length)
+        parts.append(f"\r\n--{boundary}\r\nContent-Type: {head.content_type}\r\n{name}: {value}\r\n\r\n".encode())
+        parts.append(span)
+    parts.append(f"\r\n--{boundary}--\r\n".encode())
+    kind = ("Content-Type", f"multipart/byteranges; boundary={boundary}")
+    return Answer(206, (*headers, kind), tuple(parts), state)

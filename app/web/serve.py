@@ -1,0 +1,80 @@
+"""A GET or HEAD of any repository: answered here from the shelf where that is quick, else handed over."""
+
+from __future__ import annotations
+
+from contextlib import closing
+
+from flask import Response, g, request
+
+from app.errors import NotFound, StoreDown
+from app.formats import FORMATS
+from app.resource import Ask, Repository
+from app.shelf import Served
+from app.web.handover import HANDED
+from app.web.node import node
+from app.web.reply import Answer, Span, answer
+
+SMALL = 256 * 1024  # bytes of a body that a worker sends itself; more could keep it from the next request
+
+
+def repository(name: str) -> Repository:
+    """NotFound where no repository has that name."""
+    found = node().repositories.get(name)
+    if found is None:
+        raise NotFound("no such repository", code="unknown_repository")
+    return found
+
+
+def serve(ask: Ask, source: Repository) -> Response:
+    """The response, or an empty one that stands for a request handed over."""
+    served = _stored(ask, source)
+    if served is None:
+        return _hand_over(ask, None)
+    with closing(served.file):
+        reply = answer(ask, served)
+        if ask.method == "HEAD" or (reply.length or 0) <= SMALL:
+            return _response(ask, reply, served)
+        return _hand_over(ask, served)
+
+
+def _stored(ask: Ask, source: Repository) -> Served | None:
+    """None where more than the shelf is needed; a store that is down is for the fills process to cope with."""
+    resource = FORMATS[source.package].resolve(source, ask)
+    shelf = node().shelf
+    try:
+        return shelf.stored(resource, shelf.find(resource))
+    except StoreDown:
+        return None
+
+
+def _response(ask: Ask, reply: Answer, served: Served) -> Response:
+    body = b"" if ask.method == "HEAD" else b"".join(_bytes(part, served) for part in reply.parts)
+    response = Response(body, reply.status)
+    response.headers.clear()
+    response.headers.extend(reply.headers)
+    g.cache = reply.cache
+    return response
+
+
+def _bytes(part: bytes | Span, served: Served) -> bytes:
+    if isinstance(part, bytes):
+        return part
+    served.file.seek(part.start)
+    found = served.file.read(part.length or 0)
+    if len(found) != part.length:
+        raise StoreDown("the stored bytes ended early")
+    return found
+
+
+def _hand_over(ask: Ask, served: Served | None) -> Response:
+    g.handed = True
+    handover = node().handover
+    if handover.pass_on(request.environ, ask, served):
+        request.environ[HANDED] = True
+        return Response()
+    relayed = handover.relay(ask, served)
+    response = Response(relayed, relayed.status)  # type: ignore[arg-type]
+    response.headers.clear()
+    response.headers.extend(relayed.headers)
+    response.call_on_close(relayed.close)
+    return response

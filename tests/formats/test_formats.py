@@ -1,0 +1,186 @@
+"""Every format as a table: path -> what it is taken for."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+import app.formats
+from app.errors import Forbidden
+from app.formats import FORMATS
+from app.resource import Ask, Digest, Kind, Repository, Resource
+
+SHA256, SHA512, SHA1, MD5 = "a1" * 32, "b2" * 64, "c3" * 20, "d4" * 16
+
+
+def resolve(
+    package: str, path: str, *, kind: Kind = Kind.REMOTE, immutable: str = "", mutable: str = "", query: str = ""
+) -> Resource:
+    """What `path` is in a repository with at most one pattern of each sort."""
+    repository = Repository(
+        name="r",
+        kind=kind,
+        package=package,
+        immutable_patterns=(re.compile(immutable),) if immutable else (),
+        mutable_patterns=(re.compile(mutable),) if mutable else (),
+        mutable_ttl=60.0,
+    )
+    return FORMATS[package].resolve(repository, Ask("GET", "r", path, query))
+
+
+# path -> what is said of it where the repository has no pattern:
+# I immutable, M mutable; O the format's own path; H may be HTML; N a 404 is not remembered
+TABLE = {
+    "generic": {
+        "a.txt": "M H",
+        "dir/": "M H",
+        "": "M H",
+        "index.html": "M H",
+        "noextension": "M H",
+        "tool-1.2.tar.gz": "M",
+        "x.rpm": "M",
+        "x.iso": "M",
+        "x.whl": "M",
+        "x.tar.gz.asc": "M",
+        "SHA256SUMS": "M H",
+    },
+    "rpm": {
+        "9/BaseOS/x86_64/os/repodata/repomd.xml": "M O N",
+        "repodata/repomd.xml": "M O N",
+        "repodata/repomd.xml.asc": "M O N",
+        "repodata/repomd.xml.key": "M O N",
+        f"os/repodata/{SHA256}-primary.xml.gz": "I O",
+        f"os/repodata/{SHA256}-comps-BaseOS.x86_64.xml": "I O",
+        f"os/repodata/{SHA512}-filelists.xml.zck": "I O",
+        f"os/repodata/{SHA1}-primary.sqlite.bz2": "I O",
+        f"os/repodata/{MD5}-other.xml.gz": "I O",
+        "os/repodata/primary.xml.gz": "M O",
+        f"os/repodata/{SHA256[:-1]}-primary.xml.gz": "M O",
+        "os/repodata/updateinfo.xml.zst": "M O",
+        "os/Packages/b/bash-5.1-1.el9.x86_64.rpm": "I",
+        "os/drpms/bash.drpm": "I",
+        "RPM-GPG-KEY-AlmaLinux-9": "M O",
+        "9/RPM-GPG-KEY-AlmaLinux-9": "M O",
+        "9/almalinux.repo": "M O",
+        "os/media.1/media": "M O",
+        "os/.treeinfo": "M O",
+        "os/treeinfo": "M O",
+        "os/extra_files.json": "M O",
+        "os/images/pxeboot/vmlinuz": "M H",
+        "metadata.json": "M H",
+        "os/repodata/": "M H",
+        "notrepodata/x": "M H",
+    },
+    "apk": {
+        "v3.20/main/x86_64/APKINDEX.tar.gz": "M O N",
+        "APKINDEX.tar.gz": "M O N",
+        "v3/x86_64/Packages.adb": "M O N",
+        "24.10/packages/packages.adb": "M O N",
+        "v3.20/main/x86_64/busybox-1.36.1-r0.apk": "I",
+        "keys/alpine-devel@lists.alpinelinux.org-4a6a0840.rsa.pub": "M O",
+        "v3.20/releases/x86_64/latest-releases.yaml": "M O",
+        "MIRRORS.txt": "M O",
+        "v3.20/releases/x86_64/alpine-virt.iso": "M",
+        "v3.20/": "M H",
+        "xAPKINDEX.tar.gz": "M",
+    },
+}
+ROWS = [(package, path, facts) for package, table in TABLE.items() for path, facts in table.items()]
+
+
+@pytest.mark.parametrize(("package", "path", "facts"), ROWS)
+def test_a_path_without_patterns(package: str, path: str, facts: str) -> None:
+    found = resolve(package, path)
+    assert (found.key, found.path) == (path, path)
+    assert found.immutable is ("I" in facts)
+    assert found.ttl == (None if "I" in facts else 60.0)
+    assert found.html is ("H" in facts)
+    assert found.remember_missing is ("N" not in facts)
+
+
+@pytest.mark.parametrize(("package", "path", "facts"), ROWS)
+def test_only_own_paths_bypass_the_patterns(package: str, path: str, facts: str) -> None:
+    if "O" in facts:
+        assert resolve(package, path, immutable="^nothing$").immutable is ("I" in facts)
+        assert resolve(package, path, mutable="").immutable is ("I" in facts)
+        return
+    with pytest.raises(Forbidden) as caught:
+        resolve(package, path, immutable="^nothing$")
+    assert (caught.value.status, caught.value.code) == (403, "blocked_by_pattern")
+
+
+@pytest.mark.parametrize(
+    ("immutable", "mutable", "path", "expected"),
+    [
+        ("", "", "a/x86_64/b.rpm", "immutable"),
+        (r".*/x86_64/.*\.rpm$", "", "a/x86_64/b.rpm", "immutable"),
+        (r".*/x86_64/.*\.rpm$", "", "a/aarch64/b.rpm", "forbidden"),
+        (r".*/x86_64/.*\.rpm$", r"metadata\.json$", "a/metadata.json", "mutable"),
+        (r".*/x86_64/.*\.rpm$", r"metadata\.json$", "a/metadata.json.bak", "forbidden"),
+        (r"\.rpm$", r"/testing/", "a/testing/b.rpm", "mutable"),
+        ("", r"/testing/", "a/testing/b.rpm", "mutable"),
+        ("", r"/testing/", "a/stable/b.rpm", "immutable"),
+        ("images/", "", "os/images/boot.img", "immutable"),
+        ("^images/", "", "os/images/boot.img", "forbidden"),
+        (".*a|b", "", "xb", "immutable"),
+        (r"\.txt$", r".*", f"repodata/{SHA256}-primary.xml", "immutable"),
+    ],
+)
+def test_patterns_in_their_order(immutable: str, mutable: str, path: str, expected: str) -> None:
+    try:
+        found = "immutable" if resolve("rpm", path, immutable=immutable, mutable=mutable).immutable else "mutable"
+    except Forbidden:
+        found = "forbidden"
+    assert found == expected
+
+
+@pytest.mark.parametrize("package", FORMATS)
+def test_a_hosted_file_is_everything_its_path_says(package: str) -> None:
+    found = resolve(package, "repodata/repomd.xml", kind=Kind.LOCAL, immutable="^nothing$")
+    assert (found.immutable, found.ttl, found.html, found.expected) == (True, None, True, None)
+
+
+@pytest.mark.parametrize("package", FORMATS)
+def test_the_query_is_dropped(package: str) -> None:
+    found = resolve(package, "a", query="token=1")
+    assert (found.key, found.query) == ("a", "")
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (SHA1, Digest("sha1", SHA1)),
+        ("e5" * 28, Digest("sha224", "e5" * 28)),
+        (SHA256, Digest("sha256", SHA256)),
+        ("f6" * 48, Digest("sha384", "f6" * 48)),
+        (SHA512, Digest("sha512", SHA512)),
+        (MD5, None),
+    ],
+)
+def test_the_digest_in_a_name_is_expected_of_the_body(value: str, expected: Digest | None) -> None:
+    assert resolve("rpm", f"repodata/{value}-primary.xml.gz").expected == expected
+
+
+def test_a_path_made_to_be_slow_is_not() -> None:
+    """Cubic by search at every position: about a minute; the suite's own time limit is the assertion."""
+    with pytest.raises(Forbidden):
+        resolve("generic", "/x86_64/" * 512, immutable=r".*/x86_64/.*\.rpm$")
+
+
+def test_formats_know_nothing_but_the_nouns() -> None:
+    """What is not imported cannot be called: no socket, no file, no database."""
+    allowed = re.compile(
+        r"__future__|re|dataclasses|typing|types|collections\.abc|app\.(resource|errors|formats\..*)"
+    )
+    for file in Path(app.formats.__path__[0]).glob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text())):
+            names = [each.name for each in node.names] if isinstance(node, ast.Import) else []
+            names += [str(node.module)] if isinstance(node, ast.ImportFrom) else []
+            assert [name for name in names if not allowed.fullmatch(name)] == [], file
+
+
+def test_a_format_is_registered_under_its_own_name() -> None:
+    assert {name: each.name for name, each in FORMATS.items()} == {"generic": "generic", "rpm": "rpm", "apk": "apk"}

@@ -1,0 +1,49 @@
+"""Values that tests of the stores share."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections.abc import Callable, Iterable
+
+from app.resource import Entry
+
+
+def digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def entry(text: str = "a", fence: int = 1) -> Entry:
+    """An entry with every field set, its times with microseconds."""
+    return Entry(
+        digest=digest(text),
+        size=2**40 + len(text),
+        content_type="text/x-ünusual; charset=utf-8",
+        etag='W/"é"',
+        last_modified="Sat, 21 Nov 2026 03:00:00 GMT",
+        fetched=1795230000.123456,
+        checked=1795230001.654321,
+        fence=fence,
+        retry_at=1795230002.000001,
+        failures=3,
+        gone=404,
+    )
+
+
+def at_once(works: Iterable[Callable[[], object]]) -> None:
+    """Run all in threads of their own; the first failure is raised again."""
+    failures: list[BaseException] = []
+
+    def run(work: Callable[[], object]) -> None:
+        try:
+            work()
+        except BaseException as failure:
+            failures.append(failure)
+
+    threads = [threading.Thread(target=run, args=(work,)) for work in works]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if failures:
+        raise failures[0]

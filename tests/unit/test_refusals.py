@@ -1,0 +1,323 @@
+"""Every way to get remotes.json wrong, and the line it gets: file, key, reason and the likely fix."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.problems import ConfigError
+from app.repositories import load
+
+BASE = "https://u.example"
+
+
+def lines(path: Path) -> list[str]:
+    with pytest.raises(ConfigError) as caught:
+        load(path)
+    return str(caught.value).splitlines()
+
+
+@pytest.fixture(autouse=True)
+def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def refused(document: object) -> list[str]:
+    """The lines for a document, which is JSON text or a value."""
+    path = Path("remotes.json")
+    path.write_text(document if isinstance(document, str) else json.dumps(document))
+    return lines(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("", 'empty: the least it may hold is {"remotes": {}}'),
+        (" \n", 'empty: the least it may hold is {"remotes": {}}'),
+        ("[]", 'not an object: it begins with {"remotes": ...'),
+        ("null", 'not an object: it begins with {"remotes": ...'),
+        ('{"remotes": {}', "not JSON: line 1 column 15: Expecting ',' delimiter"),
+        ('{"a": NaN}', "not JSON: NaN is not a value"),
+        ("[" * 100_000, "not JSON that can be read: nested too deeply"),
+        ('{"remotes": []}', "remotes: not an object of repositories by name"),
+        ('{"remote": {}}', 'remote: unknown key: did you mean "remotes"?'),
+        ('{"zzz": {}}', "zzz: unknown key"),
+        ('{"remotes": {}, "remotes": {}}', "remotes: given twice in one object: keep one of them"),
+        ('{"locals": {"a": {}, "a": {}}}', "locals.a: given twice in one object: keep one of them"),
+        (
+            '{"locals": {"a": {"overwrite": true, "overwrite": true}}}',
+            "locals.a.overwrite: given twice in one object: keep one of them",
+        ),
+        ('{"config_dir": "gone"}', 'config_dir: "gone" is not a directory beside this file'),
+        ('{"config_dir": 1}', "config_dir: 1 is not a directory beside this file"),
+        ('{"locals": {"a": 1}}', "locals.a: not an object"),
+        ('{"remotes": {"a": null}}', "remotes.a: field may not be null"),
+        (
+            '{"locals": {"-a": {}}}',
+            "locals.-a: not a name: 1 to 63 letters, digits, dots, dashes and underscores, the first a letter or digit",
+        ),
+        (
+            '{"locals": {"": {}}}',
+            'locals."": not a name: 1 to 63 letters, digits, dots, dashes and underscores, the first a letter or digit',
+        ),
+        (
+            '{"locals": {"a\\n": {}}}',
+            'locals."a\\n": not a name: 1 to 63 letters, digits, dots, dashes and underscores, the first a letter or '
+            "digit",
+        ),
+        (
+            '{"locals": {"a": {}}, "virtuals": {"a": {}}}',
+            "virtuals.a: the name is taken by locals.a in remotes.json",
+        ),
+        (
+            '{"virtuals": {"a": {"members": ["b"]}}}',
+            "virtuals.a: virtual repositories are not built in this version: remove it",
+        ),
+        (
+            '{"remotes": {"a": {"type": "virtual", "members": []}}}',
+            "remotes.a: virtual repositories are not built in this version: remove it",
+        ),
+        (
+            '{"remotes": {"a": {"type": "lokal"}}}',
+            'remotes.a.type: "lokal" is not remote, local or virtual: did you mean "local"?',
+        ),
+        ('{"remotes": {"a": {"type": []}}}', "remotes.a.type: [] is not remote, local or virtual"),
+        ('{"locals": {"a": {"package": "rpm"}}}', "locals.a.package: rpm is not built in this version: generic here"),
+        (
+            '{"locals": {"a": {"base_url": "http://b"}}}',
+            "locals.a.base_url: belongs to a remote: a local repository has no upstream",
+        ),
+        ('{"locals": {"a": {"overwrit": true}}}', 'locals.a.overwrit: unknown key: did you mean "overwrite"?'),
+        ('{"locals": {"a": {"overwrite": 1}}}', "locals.a.overwrite: 1 is not true or false"),
+        ('{"locals": {"a": {"quota": 1}}}', "locals.a.quota: not built in this version: remove the key"),
+        ('{"remotes": {"a": {}}}', "remotes.a.base_url: missing: a remote needs its upstream's URL"),
+    ],
+    ids=lambda text: text[:40],
+)
+def test_a_bad_document(text: str, line: str) -> None:
+    assert refused(text) == [f"remotes.json: {line}"]
+
+
+@pytest.mark.parametrize(
+    ("keys", "line"),
+    [
+        # known keys, known values
+        ({"mutable_pattern": []}, 'mutable_pattern: unknown key: did you mean "mutable_patterns"?'),
+        ({"frobnicate": 1}, "frobnicate: unknown key"),
+        ({"overwrite": True}, "overwrite: belongs to a local repository"),
+        ({"package": "rpn"}, 'package: "rpn" is not a package type: did you mean "rpm"?'),
+        ({"package": "docker"}, "package: docker is not built in this version: generic, rpm, apk here"),
+        ({"package": 1}, "package: not a valid string"),
+        ({"description": "d" * 1001}, "description: longer than maximum length 1000"),
+        ({"check_mutable_updates": "yes"}, 'check_mutable_updates: "yes" is not true or false'),
+        ({"offline": 0}, "offline: 0 is not true or false"),
+        ({"on_upstream_gone": "forget"}, "on_upstream_gone: must be one of: keep, drop"),
+        # not built yet
+        ({"members": ["b"]}, "members: not built in this version: remove the key"),
+        ({"access": "private"}, "access: not built in this version: remove the key"),
+        ({"rate": 1}, "rate: not built in this version: remove the key"),
+        ({"serves": ["docker.io"]}, "serves: not built in this version: remove the key"),
+        ({"default": True}, "default: not built in this version: remove the key"),
+        ({"quarantine_new": True}, "quarantine_new: not built in this version: remove the key"),
+        ({"quarantine_days": 7}, "quarantine_days: not built in this version: remove the key"),
+        ({"quarantine_days": False}, "quarantine_days: not built in this version: remove the key"),
+        ({"ban_tags": ["latest"]}, "ban_tags: not built in this version: remove the key"),
+        # URLs
+        ({"base_url": 1}, "base_url: not a URL of at most 2048 characters"),
+        ({"base_url": "ftp://h"}, "base_url: not a URL that begins with http:// or https:// and a host"),
+        ({"base_url": "https://"}, "base_url: not a URL that begins with http:// or https:// and a host"),
+        ({"base_url": "http://h:0"}, "base_url: not a URL that begins with http:// or https:// and a host"),
+        ({"base_url": "http://h:x"}, "base_url: not a URL that begins with http:// or https:// and a host"),
+        ({"base_url": "http://[::1"}, "base_url: not a URL that begins with http:// or https:// and a host"),
+        ({"base_url": "http://h/a b"}, "base_url: has a character that a URL cannot hold: percent-encode it"),
+        ({"base_url": "http://h\\x"}, "base_url: has a character that a URL cannot hold: percent-encode it"),
+        ({"base_url": "http://h/\u00e9"}, "base_url: has a character that a URL cannot hold: percent-encode it"),
+        (
+            {"base_url": "http://h/a?b=c"},
+            "base_url: has a query or a fragment: name the directory that holds the files",
+        ),
+        ({"base_url": "http://h/a#"}, "base_url: has a query or a fragment: name the directory that holds the files"),
+        (
+            {"base_url": "http://u:sesame@h/"},
+            'base_url: has credentials in it: they belong in "username" and "password"',
+        ),
+        ({"base_url": "http://h/a/../b"}, "base_url: the path has a dot segment"),
+        ({"base_url": "http://h/a//b"}, "base_url: the path has an empty segment"),
+        ({"base_urls": ["http://h"]}, "base_urls: given beside base_url: put every URL into one of the two"),
+        (
+            {"package": "rpm", "base_url": "https://m.example/metalink?repo=x&arch=y"},
+            "base_url: a metalink or mirror list, not a repository: name one mirror's own URL "
+            "(base_urls takes several)",
+        ),
+        (
+            {"package": "rpm", "base_url": "http://mirrorlist.example/x"},
+            "base_url: a metalink or mirror list, not a repository: name one mirror's own URL "
+            "(base_urls takes several)",
+        ),
+        # patterns
+        (
+            {"immutable_patterns": ["("]},
+            "immutable_patterns[0]: not a regular expression: missing ), unterminated subpattern at position 0",
+        ),
+        (
+            {"mutable_patterns": ["a", "*"]},
+            "mutable_patterns[1]: not a regular expression: nothing to repeat at position 0",
+        ),
+        ({"mutable_patterns": [1]}, "mutable_patterns[0]: 1 is not a regular expression"),
+        ({"mutable_patterns": [""]}, 'mutable_patterns[0]: "" is not a regular expression'),
+        ({"mutable_patterns": "a"}, "mutable_patterns: not a valid list"),
+        ({"mutable_patterns": ["a" * 1025]}, "mutable_patterns[0]: longer than 1024 characters"),
+        (
+            {"mutable_patterns": ["a{9999999999}"]},
+            "mutable_patterns[0]: not a regular expression: the repetition number is too large",
+        ),
+        *(
+            (
+                {"mutable_patterns": [pattern]},
+                "mutable_patterns[0]: repeats a repetition, which some paths take for ever to match: (a+)+ means a+",
+            )
+            for pattern in ("(a+)+$", "^([a-z]+)*$", r"(?:\w*)+x", "(.*)*", "(.+){3,}")
+        ),
+        # times
+        ({"cache": {"mutable_ttl": -1}}, "cache.mutable_ttl: -1 is negative"),
+        (
+            {"cache": {"mutable_ttl": True}},
+            'cache.mutable_ttl: true is not seconds or a time such as 30, "30s", "5m", "1h" or "7d"',
+        ),
+        (
+            {"cache": {"mutable_ttl": "1 week"}},
+            'cache.mutable_ttl: "1 week" is not seconds or a time such as 30, "30s", "5m", "1h" or "7d"',
+        ),
+        (
+            {"cache": {"immutable_ttl": "-1s"}},
+            'cache.immutable_ttl: "-1s" is not seconds or a time such as 30, "30s", "5m", "1h" or "7d"',
+        ),
+        ({"cache": {"immutable_ttl": 10**400}}, None),
+        ({"cache": {"ttl": 1}}, 'cache.ttl: unknown key: did you mean "mutable_ttl"?'),
+        ({"cache": 1}, "cache: not an object"),
+        ({"upstream": {"connect_timeout": 0}}, "upstream.connect_timeout: 0 is not between 0.01 and 600 seconds"),
+        (
+            {"upstream": {"stall_timeout": "forever"}},
+            'upstream.stall_timeout: "forever" is not seconds or a time such as 30, "30s", "5m", "1h" or "7d"',
+        ),
+        # upstream
+        ({"upstream": []}, "upstream: not an object"),
+        ({"upstream": {"prox": ""}}, 'upstream.prox: unknown key: did you mean "proxy"?'),
+        (
+            {"upstream": {"proxy": "socks5://p:1"}},
+            "upstream.proxy: not a URL that begins with http:// or https:// and a host",
+        ),
+        (
+            {"upstream": {"proxy": "http://p:1/x"}},
+            "upstream.proxy: not a proxy's address: it is http://host:port, without a path",
+        ),
+        (
+            {"upstream": {"max_connections": 0}},
+            "upstream.max_connections: must be greater than or equal to 1 and less than or equal to 1024",
+        ),
+        ({"upstream": {"ca_file": ""}}, 'upstream.ca_file: "" is not the path of a file'),
+        ({"upstream": {"headers": {"a b": "x"}}}, "upstream.headers.a b: not a header's name"),
+        ({"upstream": {"headers": {"Range": "x"}}}, "upstream.headers.Range: this server sets it itself: remove it"),
+        (
+            {"upstream": {"headers": {"A": "x\r\nB: y"}}},
+            "upstream.headers.A: empty, longer than 16 KiB, or with a control character in it",
+        ),
+        ({"upstream": {"headers": {"A": "\u20ac"}}}, "upstream.headers.A: its value is not latin-1"),
+        (
+            {"upstream": {"headers": {"A": 1}}},
+            'upstream.headers.A: not a string, {"env": "NAME"} or {"file": "path"}',
+        ),
+        ({"upstream": {"headers": {str(n): "x" for n in range(65)}}}, "upstream.headers: more than 64"),
+        # secrets
+        ({"password": "sesame"}, "password: there is no username beside it"),
+        ({"username": "a:b"}, "username: a colon cannot be part of it (RFC 7617)"),
+        ({"username": ""}, "username: empty, longer than 16 KiB, or with a control character in it"),
+        ({"username": {"env": "NO_SUCH_VARIABLE"}}, 'username: the environment has no variable "NO_SUCH_VARIABLE"'),
+        ({"username": {"env": "A", "file": "b"}}, 'username: not a string, {"env": "NAME"} or {"file": "path"}'),
+        (
+            {"username": "u", "upstream": {"headers": {"authorization": "x"}}},
+            "username: given beside an Authorization header: keep one of them",
+        ),
+    ],
+    ids=lambda each: json.dumps(each)[:50] if isinstance(each, dict) else "",
+)
+def test_a_bad_remote(keys: dict[str, Any], line: str | None) -> None:
+    found = refused({"remotes": {"r": {"base_url": BASE, **keys}}})
+    assert len(found) == 1
+    assert line is None or found == [f"remotes.json: remotes.r.{line}"]
+
+
+@pytest.mark.parametrize(
+    ("keys", "key"),
+    [
+        ({"upstream": {"ca_file": "gone.pem"}}, "upstream.ca_file"),
+        ({"upstream": {"client_cert": "gone.pem"}}, "upstream.client_cert"),
+        ({"username": {"file": "gone.pem"}}, "username"),
+        ({"upstream": {"headers": {"A": {"file": "gone.pem"}}}}, "upstream.headers.A"),
+    ],
+)
+def test_a_file_that_is_not_there(tmp_path: Path, keys: dict[str, Any], key: str) -> None:
+    line = f"remotes.json: remotes.r.{key}: {tmp_path / 'gone.pem'}: No such file or directory"
+    assert refused({"remotes": {"r": {"base_url": BASE, **keys}}}) == [line]
+
+
+def test_two_headers_that_differ_in_case() -> None:
+    found = refused({"remotes": {"r": {"base_url": BASE, "upstream": {"headers": {"A": "1", "a": "2"}}}}})
+    assert found == [
+        f"remotes.json: remotes.r.upstream.headers.{name}: given twice, for case does not matter in a header's name"
+        for name in "Aa"
+    ]
+
+
+def test_a_key_without_its_certificate(tmp_path: Path) -> None:
+    (tmp_path / "key.pem").write_text("x")
+    found = refused({"remotes": {"r": {"base_url": BASE, "upstream": {"client_key": "key.pem"}}}})
+    assert found == ["remotes.json: remotes.r.upstream.client_key: belongs to a client_cert, and there is none"]
+
+
+def test_every_problem_has_its_line(tmp_path: Path) -> None:
+    (tmp_path / "conf.d").mkdir()
+    (tmp_path / "conf.d" / "a.json").write_text('{"locals": {"r": {}, "l": {"x": 1}}, "config_dir": "."}')
+    (tmp_path / "conf.d" / "b.json").write_text("{")
+    bad = {"base_url": "ftp://x", "cache": {"mutable_ttl": -1}, "immutable_patterns": ["(", "a", "["], "foo": 1}
+    found = refused({"config_dir": "conf.d", "remotes": {"r": bad}, "bar": 1})
+    assert [line.rsplit(": ", 1)[0].split(": not ")[0] for line in found] == [
+        "remotes.json: bar",
+        "conf.d/a.json: config_dir",
+        "conf.d/a.json: locals.r",
+        "conf.d/b.json",
+        "remotes.json: remotes.r.base_url",
+        "remotes.json: remotes.r.immutable_patterns[0]",
+        "remotes.json: remotes.r.immutable_patterns[2]",
+        "remotes.json: remotes.r.cache.mutable_ttl: -1 is negative".rsplit(": ", 1)[0],
+        "remotes.json: remotes.r.foo",
+        "conf.d/a.json: locals.l.x",
+    ]
+
+
+def test_a_file_that_is_not_utf8(tmp_path: Path) -> None:
+    (tmp_path / "remotes.json").write_bytes(b'{"a": "\xff"}')
+    assert lines(Path("remotes.json")) == ["remotes.json: not UTF-8: byte 7 is no part of a character"]
+
+
+def test_a_file_that_is_not_there_at_all() -> None:
+    assert lines(Path("remotes.json")) == ["remotes.json: no such file: make one, or let CONFIG_PATH name it"]
+
+
+def test_a_directory_instead_of_a_file(tmp_path: Path) -> None:
+    assert lines(tmp_path) == [f"{tmp_path}: cannot be read: Is a directory"]
+
+
+@pytest.mark.skipif(os.getuid() == 0, reason="root reads everything")
+def test_a_file_that_may_not_be_read(tmp_path: Path) -> None:
+    (tmp_path / "remotes.json").touch(mode=0o000)
+    assert lines(Path("remotes.json")) == ["remotes.json: cannot be read: Permission denied"]
+
+
+def test_no_line_repeats_a_password() -> None:
+    bad = {"base_url": "http://u:sesame@h", "username": "u:sesame", "password": "sesame\n"}
+    assert "sesame" not in "\n".join(refused({"remotes": {"r": bad}}))
