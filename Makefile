@@ -50,6 +50,6 @@ clean: ## Remove .venv and everything that tools left here; data stays
 	    echo "$$each cannot make a virtual environment: apt install python3-venv (Debian, Ubuntu)," \
 	        "dnf install python3 (Fedora), apk add python3 (Alpine)" >&2; exit 1; \
 	done; \
-	echo "$${1:+$(if $(PYTHON),PYTHON=$(PYTHON) is not Python 3.11 or newer: ,)}Python >= 3.11 is needed:" \
+	echo "$(if $(PYTHON),PYTHON=$(PYTHON) is not Python 3.11 or newer: )Python >= 3.11 is needed:" \
 	    "apt install python3 python3-venv (Debian, Ubuntu), dnf install python3 (Fedora)," \
 	    "apk add python3 (Alpine), or name one with PYTHON=" >&2; exit 1

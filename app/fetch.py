@@ -15,6 +15,7 @@ from app import metrics
 from app.errors import ArtifactError, Gone, NotFound, StoreDown, Unavailable, UpstreamDenied, UpstreamError
 from app.fills.fill import Fill
 from app.fills.receive import Receipt, receive, refuse_html
+from app.fills.spool import noted
 from app.freshness import Freshness, forgettable, judge, renewed, rested
 from app.resource import Entry, Resource
 from app.shelf import Shelf
@@ -51,10 +52,11 @@ class Fetch:
         held = self._lock(fill, resource, known)
         if held is None:
             return
-        try:
-            self._locked(fill, resource, known, held)
-        finally:
-            held.release()
+        with noted(self.spools, fill.name, held.token):
+            try:
+                self._locked(fill, resource, known)
+            finally:
+                held.release()
 
     def open(self, resource: Resource, method: str, entry: Entry | None) -> Download:
         """Ask upstream, conditionally where `entry` can be compared; counts and times its answer."""
@@ -97,7 +99,7 @@ class Fetch:
 
     # -- under the lock -----------------------------------------------------------------------------------
 
-    def _locked(self, fill: Fill, resource: Resource, known: Known, held: Held) -> None:
+    def _locked(self, fill: Fill, resource: Resource, known: Known) -> None:
         again = self._look_again(resource, known)
         entry = again.entry if again.entry is not None and self.shelf.has(again.entry) else None
         if entry and judge(entry, resource.ttl, self.shelf.clock()) is Freshness.FRESH:
@@ -107,7 +109,7 @@ class Fetch:
         fence = self._fence(again)
         try:
             with self.open(resource, "GET", entry) as download:
-                receipt = Receipt(self.spools, self.shelf.blobs, fence, held)
+                receipt = Receipt(self.spools, self.shelf.blobs, fence)
                 self._answered(fill, resource, again, receipt, download)
         except (UpstreamError, Unavailable) as error:
             self._failed(fill, resource, again, fence, error)

@@ -17,7 +17,9 @@ class Problem:
     reason: str
 
     def __str__(self) -> str:
-        return ": ".join(part for part in (self.file, self.key, self.reason) if part)
+        """One line, whatever a name or a value holds."""
+        text = ": ".join(part for part in (self.file, self.key, self.reason) if part)
+        return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
 
 
 class ConfigError(Exception):

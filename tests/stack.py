@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import socket
 import sys
@@ -102,13 +103,9 @@ class Stack:
 
     def pids(self) -> dict[str, int]:
         """The supervisor and its children by name: gunicorn, fills, postgres, valkey."""
-        records = [
-            *(self.data_dir / "run").glob("*.process"),
-            *(self.data_dir / name / "process" for name in ("postgres", "valkey")),
-        ]
-        found = {(r.parent.name if r.name == "process" else r.stem): Recorded.read(r) for r in records}
+        records = {record.stem: Recorded.read(record) for record in self.data_dir.glob("*/*.process")}
         own = {"supervisor": self.process.pid} if self.process else {}
-        return own | {name: recorded.pid for name, recorded in found.items() if recorded}
+        return own | {name: recorded.pid for name, recorded in records.items() if recorded}
 
     def workers(self) -> list[int]:
         """The pids of gunicorn's workers."""
@@ -166,10 +163,11 @@ class Stack:
 
     def close(self) -> None:
         """Stop it and remove whatever a failed test left running."""
-        if self.process is not None and self.process.ended() is None:
+        if self.process is not None:
             self.process.stop(60)
         for pid in self.running():
             os.kill(pid, signal.SIGKILL)
+        shutil.rmtree(self.data_dir / "postgres" / "cluster", ignore_errors=True)  # 40 MB a node
 
 
 StackFactory = Callable[..., Stack]

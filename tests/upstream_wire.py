@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import socket
+import ssl
 import struct
 import threading
 import time
@@ -11,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from email.utils import parsedate_to_datetime
 from http.client import responses
 from pathlib import Path
+from typing import BinaryIO
 
 _LINGER_RESET = struct.pack("ii", 1, 0)
 _PIECE = 1 << 20
@@ -191,7 +194,14 @@ class Exchange:
             self._paced(start, size, lambda at, n: self.connection.sendall(view[at : at + n]))
         else:
             with reply.body.open("rb") as file:
-                self._paced(start, size, lambda at, n: self.connection.sendfile(file, at, n))
+                self._paced(start, size, lambda at, n: self._file(file, at, n))
+
+    def _file(self, file: BinaryIO, at: int, size: int) -> None:
+        if isinstance(self.connection, ssl.SSLSocket):
+            self.connection.sendfile(file, at, size)
+            return
+        while size and (sent := os.sendfile(self.connection.fileno(), file.fileno(), at, size)):
+            at, size = at + sent, size - sent
 
     def _paced(self, start: int, size: int, send: Callable[[int, int], object]) -> None:
         piece = _PIECE if self.rate is None else max(1, min(_PIECE // 4, int(self.rate / 200)))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import resource
 import signal
 import socket
 import sys
@@ -20,6 +21,7 @@ from app.web.carrier import Carrier
 log = logging.getLogger("artifactapi.fills")
 
 STOP = 30.0  # seconds that running responses and fills are given
+DESCRIPTORS = 65536  # open files at most, where the system allows so many
 STACK = 512 * 1024  # bytes of a thread's stack: hundreds of slow clients are threads that sleep
 
 
@@ -28,6 +30,7 @@ def main() -> int:
     settings = config.from_environment(os.environ)
     logs.configure(settings.log_format, settings.debug)
     threading.stack_size(STACK)
+    _raise_descriptors()
     carrier = compose.carrier(settings, repositories.load(settings.config_path))
     _reap(carrier, settings)
     stopping = threading.Event()
@@ -36,6 +39,13 @@ def main() -> int:
     signal.signal(signal.SIGHUP, lambda *_: _reload(carrier, settings))
     carrier.serve(_listener(settings), stopping)
     return 0 if carrier.drain(STOP) else 1
+
+
+def _raise_descriptors() -> None:
+    """A response that follows a download holds two; the usual soft limit of 1024 is soon reached."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, DESCRIPTORS)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _listener(settings: Settings) -> socket.socket:
@@ -54,7 +64,7 @@ def _listener(settings: Settings) -> socket.socket:
 def _reap(carrier: Carrier, settings: Settings) -> None:
     """A predecessor that was killed left spools and locks; its locks are freed so that nobody waits for them."""
     for orphan in spool.reap(settings.layout.spool):
-        log.warning("reaped a dead download of %s", orphan.lock)
+        log.warning("freed the lock of a dead download of %s", orphan.lock)
         with contextlib.suppress(StoreDown):
             carrier.engine.fetch.memory.break_lock(orphan.lock, orphan.token)
 

@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import IntEnum
 
-from app.errors import ArtifactError, UpstreamUnreachable
+from app.errors import ArtifactError, Unavailable, UpstreamUnreachable
 from app.fills.spool import Head, Spool
 from app.resource import Entry
 
@@ -56,7 +56,7 @@ class Fill:
 
     def arrive(self, head: Head, spool: Spool) -> None:
         with self._changed:
-            self._fd = os.dup(spool.fd)
+            self._fd = spool.reader()
             weakref.finalize(self, os.close, self._fd)  # a late joiner may still hold this fill
             self.head, self.stage = head, Stage.ARRIVING
             self._changed.notify_all()
@@ -88,6 +88,11 @@ class Fill:
         """Until `stage` or a later one is reached; False when `timeout` seconds passed before."""
         with self._changed:
             return self._changed.wait_for(lambda: self.stage >= stage, timeout)
+
+    def wait_for_bytes(self, timeout: float) -> None:
+        """Until a byte may be read or none will come any more; at most `timeout` seconds."""
+        with self._changed:
+            self._changed.wait_for(lambda: self.available or self.stage >= Stage.WHOLE, timeout)
 
     @property
     def arrived(self) -> bool:
@@ -121,6 +126,10 @@ class Fill:
         time.sleep(0.002 * min(self._readers, 10))
 
 
+def _refused(_: Fill) -> None:
+    raise Unavailable("too many downloads run at once", retry_after=1)
+
+
 class Flights:
     """The fills running in this process, one a name."""
 
@@ -136,7 +145,10 @@ class Flights:
             if running is not None:
                 return running, False
             fill = self._running[name] = Fill(name)
-        threading.Thread(target=self._fly, args=(fill, work), name=f"fill {name}", daemon=True).start()
+        try:
+            threading.Thread(target=self._fly, args=(fill, work), name=f"fill {name}", daemon=True).start()
+        except RuntimeError:  # no more threads: nobody may wait for a fill that never runs
+            self._fly(fill, _refused)
         return fill, True
 
     def _fly(self, fill: Fill, work: Callable[[Fill], None]) -> None:

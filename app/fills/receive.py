@@ -11,7 +11,7 @@ from app.fills.checksums import Checksums
 from app.fills.fill import Fill
 from app.fills.spool import Head, Spool
 from app.resource import Entry, Resource
-from app.stores.base import Blobs, Held
+from app.stores.base import Blobs
 from app.upstream import Download
 
 CHUNK = 1 << 20  # bytes asked for at a time; a read returns as soon as there are some
@@ -40,12 +40,11 @@ def refuse_html(resource: Resource, headers: Mapping[str, str], start: bytes = b
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """Where one body goes: the spool's directory, the blobs, the fence and the lock it is received under."""
+    """Where one body goes: the spool's directory, the blobs, and the fence it is received under."""
 
     spools: Path
     blobs: Blobs
     fence: int
-    lock: Held
 
 
 def receive(fill: Fill, resource: Resource, download: Download, receipt: Receipt) -> Entry:
@@ -60,7 +59,7 @@ def receive(fill: Fill, resource: Resource, download: Download, receipt: Receipt
     sums = Checksums(resource.expected)
     spool = Spool(receipt.spools, fill.name, receipt.fence)
     try:
-        spool.describe(head, fill.name, receipt.lock.token)
+        spool.describe(head)
         fill.arrive(head, spool)
         while chunk:
             sums.update(chunk)

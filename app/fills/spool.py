@@ -1,10 +1,12 @@
 """Bytes that are still arriving, on disk: who writes them, how far they are, whether their writer lives.
 
-    spool/<sha256 of repository and key>.<fence>        the bytes; their number is the progress
-    spool/<sha256 of repository and key>.<fence>.json   Head and Redis lock, renamed into place before byte one
+    spool/<sha256 of the fill's name>.<fence>        the bytes; their number is the progress
+    spool/<sha256 of the fill's name>.<fence>.json   Head, renamed into place before byte one
+    spool/<token>.lock                               the Redis lock held under that token, from before upstream is
+                                                     asked until it is released
 
-The writer holds flock on the bytes until they are committed or given up, so "a non-blocking flock succeeds"
-means that the writer is dead, and reap() clears what it left.
+The writer holds flock on the bytes until they are committed or given up, and on the note of its lock, so "a
+non-blocking flock succeeds" means that the writer is dead, and reap() clears what it left.
 """
 
 from __future__ import annotations
@@ -65,11 +67,11 @@ class Spool:
     def sidecar(self) -> Path:
         return self.path.with_name(self.path.name + ".json")
 
-    def describe(self, head: Head, lock: str, token: str) -> None:
+    def describe(self, head: Head) -> None:
         """Write the sidecar, whole or not at all."""
         beside = self.path.with_name(self.path.name + ".new")
         with _disk():
-            beside.write_text(json.dumps({"head": asdict(head), "lock": lock, "token": token}))
+            beside.write_text(json.dumps({"head": asdict(head)}))
             beside.rename(self.sidecar)
 
     def write(self, chunk: bytes) -> None:
@@ -79,6 +81,11 @@ class Spool:
                 written = os.write(self.fd, view)
                 self.size += written
                 view = view[written:]
+
+    def reader(self) -> int:
+        """Another descriptor of the bytes, the receiver's to close."""
+        with _disk():
+            return os.dup(self.fd)
 
     def sync(self) -> None:
         """Return when the bytes survive a loss of power."""
@@ -92,8 +99,26 @@ class Spool:
         os.close(self.fd)
 
 
+@contextlib.contextmanager
+def noted(directory: Path, lock: str, token: str) -> Iterator[None]:
+    """A note that this process holds a lock: should it die, its successor frees the lock, else it would lapse.
+
+    Without a token there is no lock; a disk that cannot take the note will fail the download where it matters.
+    """
+    path = directory / f"{token}.lock"
+    with contextlib.ExitStack() as kept:
+        with contextlib.suppress(OSError):
+            if token:
+                note = kept.enter_context(path.open("x", encoding="utf-8"))
+                kept.callback(path.unlink, missing_ok=True)
+                fcntl.flock(note, fcntl.LOCK_EX)
+                note.write(json.dumps({"lock": lock, "token": token}))
+                note.flush()
+        yield
+
+
 def reap(directory: Path) -> list[Orphan]:
-    """Delete every spool whose writer is dead; the locks those writers held."""
+    """Delete what dead writers left; the locks that they held."""
     orphans = []
     for path in list(directory.iterdir()):
         if path.suffix in (".json", ".new"):
@@ -119,11 +144,11 @@ def _dead(path: Path) -> bool:
 
 
 def _bury(path: Path) -> list[Orphan]:
-    sidecar = path.with_name(path.name + ".json")
     found = []
-    with contextlib.suppress(OSError, ValueError, KeyError):
-        told = json.loads(sidecar.read_text())
-        found.append(Orphan(str(told["lock"]), str(told["token"])))
+    if path.suffix == ".lock":
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):  # it died while it wrote
+            told = json.loads(path.read_text(encoding="utf-8"))
+            found.append(Orphan(str(told["lock"]), str(told["token"])))
     path.unlink(missing_ok=True)
-    sidecar.unlink(missing_ok=True)
+    path.with_name(path.name + ".json").unlink(missing_ok=True)
     return found

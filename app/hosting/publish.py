@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from contextlib import ExitStack
 from email.utils import formatdate
 from pathlib import Path
 from types import TracebackType
@@ -22,6 +23,7 @@ class Upload:
         self._spools = spools
         self._spool = Spool(spools, f"upload to {repository}", 0)
         self._sums = Checksums(None)
+        self._scratch = ExitStack()
 
     def __enter__(self) -> Upload:
         return self
@@ -31,6 +33,7 @@ class Upload:
     ) -> None:
         self._sums.finish()
         self._spool.close()
+        self._scratch.close()
 
     @property
     def size(self) -> int:
@@ -52,7 +55,7 @@ class Upload:
 
     def scratch(self, *_: object, **__: object) -> IO[bytes]:
         """An unnamed file on the spool's filesystem, for a part of a multipart body."""
-        return tempfile.TemporaryFile(dir=self._spools)
+        return self._scratch.enter_context(tempfile.TemporaryFile(dir=self._spools))
 
 
 def publish(shelf: Shelf, repository: Repository, path: str, upload: Upload, content_type: str) -> Entry:

@@ -1,7 +1,11 @@
 """remotes.json as frozen values: every repository that this node serves.
 
-document.py  the files, as one JSON document     schema.py   what each key may be
-values.py    what each single value may be       display.py  the way back: GET /config and the JSON Schema
+document.py     the files, as one JSON document
+shapes.py       what every object in it has in common
+keys.py         what each key may be
+values.py       what each single value may be
+display.py      the way back: GET /config
+json_schema.py  what an editor is told of it
 """
 
 from __future__ import annotations
@@ -86,7 +90,7 @@ def _problems(messages: Any, document: Document) -> Iterator[Problem]:
 
 
 def _key(origin: Origin, name: str) -> str:
-    return f"{origin.section}.{name if name.isprintable() and name.strip() else shown(name)}"
+    return f"{origin.section}.{name or shown(name)}"
 
 
 def _lines(key: str, wrong: Any) -> Iterator[tuple[str, str]]:
@@ -96,4 +100,4 @@ def _lines(key: str, wrong: Any) -> Iterator[tuple[str, str]]:
             name = f"[{part}]" if isinstance(part, int) else "" if part == "_schema" else f".{part}"
             yield from _lines(key + name, below)
     else:
-        yield from ((key, f"{reason[0].lower()}{reason[1:]}".rstrip(".")) for reason in wrong)
+        yield from ((key, f"{reason[0].lower()}{reason[1:]}".rstrip(".")) for reason in dict.fromkeys(wrong))

@@ -60,14 +60,16 @@ def read(path: Path) -> Document:
     return document
 
 
-def _included(document: Document, path: Path, name: object) -> list[Path]:
+def _included(document: Document, path: Path, name: Any) -> list[Path]:
     if name is None:
         return []
-    directory = path.parent / name if isinstance(name, str) else path
-    if not directory.is_dir():
-        document.problem(path, "config_dir", f"{shown(name)} is not a directory beside this file")
+    try:
+        found = sorted((path.parent / name).iterdir())
+    except (OSError, TypeError, ValueError):
+        document.problem(path, "config_dir", f"{shown(name)} is not a readable directory beside this file")
         return []
-    return sorted(each for each in directory.glob("*.json") if each.is_file() and not each.samefile(path))
+    files = [each for each in found if each.suffix == ".json" and not each.name.startswith(".")]
+    return [each for each in files if each.resolve() != path.resolve()]
 
 
 class _Object(dict[str, Any]):

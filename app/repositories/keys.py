@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import urllib.parse
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,7 +10,18 @@ from marshmallow import Schema, ValidationError, fields, post_load, validate, va
 
 from app.formats import FORMATS
 from app.repositories.shapes import Description, Named, Package, Strict, says
-from app.repositories.values import BaseURL, File, Flag, Off, Pattern, Proxy, Seconds, Secret
+from app.repositories.values import (
+    MIRROR_LIST,
+    BaseURL,
+    File,
+    Flag,
+    Off,
+    Pattern,
+    Proxy,
+    Seconds,
+    Secret,
+    is_mirror_list,
+)
 from app.resource import UpstreamOptions
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}\Z"
@@ -27,7 +37,6 @@ ENGINE_HEADERS = frozenset((
 # fmt: on
 MOST_HEADERS = 64
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,128}")  # RFC 9110, 5.6.2
-_MIRROR_LIST = re.compile(r"(?:^|[/.])(?:metalink|mirrorlist)(?:[/.?]|$)", re.IGNORECASE)
 
 
 def patterns(description: str) -> fields.List[re.Pattern[str]]:
@@ -61,8 +70,7 @@ class UpstreamSchema(Strict):
     headers = Named(
         keys=fields.String(),
         values=Secret(),
-        validate=validate.Length(max=64),
-        metadata=says("sent upstream"),
+        metadata={**says("sent upstream"), "maxProperties": MOST_HEADERS},
     )
     connect_timeout = Seconds(0.01, 600, metadata=says("seconds to connect"))
     first_byte_timeout = Seconds(0.01, 3600, metadata=says("seconds to the first byte of an answer"))
@@ -155,8 +163,8 @@ class RemoteSchema(Strict):
         if isinstance(original, Mapping) and original.get("package") == "rpm":
             several = original.get("base_urls")
             urls = several if isinstance(several, list) else []
-            wrong = {number: [MIRROR_LIST] for number, url in enumerate(urls) if _is_mirror_list(url)}
-            one = [MIRROR_LIST] if _is_mirror_list(original.get("base_url")) else []
+            wrong = {number: [MIRROR_LIST] for number, url in enumerate(urls) if is_mirror_list(url)}
+            one = [MIRROR_LIST] if is_mirror_list(original.get("base_url")) else []
             if one or wrong:
                 raise ValidationError({"base_url": one} if one else {"base_urls": wrong})
 
@@ -179,19 +187,6 @@ class RemoteSchema(Strict):
         data["base_urls"] = (one,) if one else tuple(data["base_urls"])
         known = {key: value for key, value in data.items() if not isinstance(self.fields[key], Off)}
         return {**known, **cache}
-
-
-MIRROR_LIST = "a metalink or mirror list, not a repository: name one mirror's own URL (base_urls takes several)"
-
-
-def _is_mirror_list(url: object) -> bool:
-    if not isinstance(url, str):
-        return False
-    try:
-        parts = urllib.parse.urlsplit(url)
-    except ValueError:
-        return False
-    return bool(_MIRROR_LIST.search(f"{parts.hostname or ''}{parts.path}"))
 
 
 class LocalSchema(Strict):

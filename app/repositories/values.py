@@ -27,6 +27,9 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 # One repeated atom that is repeated again, (a+)+ or ([a-z]*)*: exponential on a path that nearly matches.
 _RUNAWAY = re.compile(r"\((?:\?:)?(?:\\.|\[[^\]]*\]|[^\\()\[\]])[+*]\)[+*{]")
 
+MIRROR_LIST = "a metalink or mirror list, not a repository: name one mirror's own URL (base_urls takes several)"
+_MIRROR_LIST = re.compile(r"[/.](?:metalink|mirrorlist)(?:[/.]|$)", re.IGNORECASE)
+
 
 class Referenced(str):
     """A secret's value that stands elsewhere than in the file: never shown, wherever it ends up."""
@@ -35,6 +38,11 @@ class Referenced(str):
 
     def __repr__(self) -> str:
         return "'***'"
+
+
+def is_mirror_list(url: object) -> bool:
+    """Whether a base URL looks like a list of mirrors instead of one."""
+    return isinstance(url, str) and bool(_MIRROR_LIST.search(url.partition("?")[0]))
 
 
 class Value(fields.Field[Any]):
@@ -128,8 +136,12 @@ class Secret(Value):
     }
 
     def read(self, value: Any) -> str:
-        text = value if isinstance(value, str) else Referenced(self._find(value))
-        if not text or len(text) > LONGEST_SECRET or _CONTROL.search(text):
+        try:
+            text = value if isinstance(value, str) else Referenced(self._find(value))
+            size = len(text.encode())
+        except UnicodeError:
+            raise ValueError("not UTF-8") from None
+        if not 0 < size <= LONGEST_SECRET or _CONTROL.search(text):
             raise ValueError("empty, longer than 16 KiB, or with a control character in it")
         return text
 
@@ -140,7 +152,7 @@ class Secret(Value):
                     raise ValueError(f"the environment has no variable {shown(name)}")
                 return os.environ[name]
             case {"file": str(name), **rest} if not rest:
-                return _content(Path(name)).rstrip("\r\n")
+                return _content(name).decode().rstrip("\r\n")
         raise ValueError('not a string, {"env": "NAME"} or {"file": "path"}')
 
 
@@ -152,18 +164,17 @@ class File(Value):
     def read(self, value: Any) -> str:
         if not isinstance(value, str) or not value:
             raise ValueError(f"{shown(value)} is not the path of a file")
-        _content(Path(value))
+        _content(value)
         return value
 
 
-def _content(path: Path) -> str:
+def _content(name: str) -> bytes:
+    """The first bytes of a file, to know that it can be read; a secret is no longer than that."""
     try:
-        with path.open(encoding="utf-8", errors="replace") as file:
+        with Path(name).open("rb") as file:
             return file.read(LONGEST_SECRET + 2)
-    except OSError as error:
-        raise ValueError(f"{path}: {error.strerror}") from None
-    except ValueError:
-        raise ValueError(f"{shown(str(path))} is not the path of a file") from None
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{name}: {getattr(error, 'strerror', None) or 'is not the path of a file'}") from None
 
 
 class Pattern(Value):
@@ -199,6 +210,8 @@ class BaseURL(Value):
         url = _http(value)
         if "@" in url.netloc:
             raise ValueError('has credentials in it: they belong in "username" and "password"')
+        if "?" in value and is_mirror_list(value):
+            raise ValueError(MIRROR_LIST)
         if "?" in value or "#" in value:
             raise ValueError("has a query or a fragment: name the directory that holds the files")
         try:

@@ -12,13 +12,13 @@ from collections.abc import Iterator
 from typing import Any
 
 import psycopg
+from psycopg import IsolationLevel
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.pq import TransactionStatus
 
 from app.errors import StoreDown
 from app.stores.breaker import Breaker
 
-BUSY = 1.0  # seconds to wait for a connection when all are lent
 FAIL_FAST = 1.0  # seconds a server that failed is not asked again
 DEFAULTS = {  # libpq's parameters (PostgreSQL, 32.1.2) unless the URL says otherwise; s, the last in ms
     "connect_timeout": "2",
@@ -26,8 +26,14 @@ DEFAULTS = {  # libpq's parameters (PostgreSQL, 32.1.2) unless the URL says othe
     "keepalives_interval": "3",
     "keepalives_count": "3",
     "tcp_user_timeout": "10000",
+    "target_session_attrs": "read-write",  # of several hosts, the one that is not a standby
     "application_name": "artifactapi",
 }
+
+
+def parameters(url: str) -> dict[str, Any]:
+    """What libpq is given for `url`; raises psycopg.Error where it cannot be read."""
+    return DEFAULTS | conninfo_to_dict(url)
 
 
 class Patient(psycopg.Connection[tuple[Any, ...]]):
@@ -55,12 +61,16 @@ class Connections:
 
     @contextlib.contextmanager
     def lend(self, patience: float = 3.0) -> Iterator[Patient]:
-        """A live connection in autocommit mode; psycopg's errors leave as StoreDown."""
+        """A live connection in autocommit mode; psycopg's errors leave as StoreDown.
+
+        `patience` is in seconds: for a connection while all are lent, and for each statement.
+        """
         self._breaker.check()
-        if not self._lendable.acquire(timeout=BUSY):
+        if not self._lendable.acquire(timeout=patience):
             raise StoreDown("every connection to Postgres is busy", retry_after=1)
         connection = None
         try:
+            self._breaker.check()
             connection = self._take()
             connection.patience = patience
             yield connection
@@ -84,8 +94,9 @@ class Connections:
                 if not _hung_up(connection):
                     return connection
                 connection.close()
-        parameters: dict[str, Any] = DEFAULTS | conninfo_to_dict(self.url)
-        return Patient.connect(autocommit=True, **parameters)
+        connection = Patient.connect(autocommit=True, **parameters(self.url))
+        connection.isolation_level = IsolationLevel.READ_COMMITTED  # statements see what a lock waited for
+        return connection
 
     def _give_back(self, connection: Patient) -> None:
         if connection.info.transaction_status == TransactionStatus.IDLE:

@@ -1,4 +1,4 @@
-"""The index in Postgres: the statements, their locks, and the schema's migration.
+"""The index in PostgreSQL (13 or newer): the statements, their locks, and the schema's migration.
 
 repositories  name -> epoch                          no row: epoch 0
 entries       (repository, sha256 of key) -> Entry   with the key and the path in full
@@ -23,7 +23,7 @@ from psycopg.sql import SQL
 from app.errors import StoreDown
 from app.resource import Entry
 from app.stores.base import Flushed, Stored
-from app.stores.connections import Connections
+from app.stores.connections import Connections, parameters
 
 COMMIT, FLUSH = 15.0, 120.0  # seconds of patience; a commit may wait for a flush or a removal
 INDEXED = 256  # characters of a path that the index sorts by
@@ -137,8 +137,7 @@ class PostgresIndex:
         """Run an upsert with its blob kept and its epoch held still; whether a row was written."""
         locks = [_lock("blob", values["digest"]), _lock("repository", values["repository"])]
         with self._connections.lend(COMMIT) as connection, connection.transaction():
-            connection.execute("SELECT pg_advisory_xact_lock_shared(%s)", locks[:1])
-            connection.execute("SELECT pg_advisory_xact_lock_shared(%s)", locks[1:])
+            connection.execute("SELECT pg_advisory_xact_lock_shared(%s), pg_advisory_xact_lock_shared(%s)", locks)
             return present() and connection.execute(statement, values).rowcount == 1
 
     def forget(self, repository: str, key: str, fence: int | None = None) -> bool:
@@ -196,7 +195,7 @@ def migrate(database_url: str) -> None:
     engine = sa.create_engine(
         "postgresql+psycopg://",
         poolclass=sa.NullPool,
-        creator=lambda: psycopg.connect(database_url, application_name="artifactapi migration"),
+        creator=lambda: psycopg.connect(**parameters(database_url)),
     )
     try:
         with engine.connect() as connection:  # the lock ends with the connection

@@ -200,8 +200,8 @@ def _recollection(epoch: bytes | None, copy: bytes | None, negative: bytes | Non
     known = int(epoch) if epoch is not None else None
     missed_in, status = (int(number) for number in (negative or b"-1 0").split())
     missing = status if missed_in == known else 0
-    if copy is None or copy == b"forgotten":
-        return Recollection(epoch=known, negative=missing)
-    copied_in, _, text = copy.split(b" ", 2)
-    copied, *values = json.loads(text)
-    return Recollection(known, Entry(*values[:_FIELDS]), int(copied_in), copied, missing)
+    with contextlib.suppress(TypeError, ValueError):  # none, forgotten, or of a version that wrote otherwise
+        copied_in, _, text = (copy or b"").split(b" ", 2)
+        copied, *values = json.loads(text)
+        return Recollection(known, Entry(*values[:_FIELDS]), int(copied_in), copied, missing)
+    return Recollection(epoch=known, negative=missing)

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import app
 from app.layout import Layout
-from app.supervisor.processes import Command
+from app.supervisor.processes import Command, StartError
 
+ROOT = Path(app.__file__).parent.parent  # also where our processes work: gunicorn imports from there first
 INTERNAL = "ARTIFACTAPI_"  # names of settings that only the supervisor makes
 SNAPSHOT = "remotes.json"  # in Layout.run
 URLS = "urls.json"  # beside it
@@ -35,6 +36,8 @@ class Stores:
             return cls(**json.loads(file.read_text(encoding="utf-8")))
         except FileNotFoundError:
             return None
+        except PermissionError:
+            raise StartError(f"{file} cannot be read: be the user that runs the server") from None
 
 
 def inherited(environ: Mapping[str, str]) -> dict[str, str]:
@@ -44,16 +47,17 @@ def inherited(environ: Mapping[str, str]) -> dict[str, str]:
 
 def environment(layout: Layout, stores: Stores, token: str) -> dict[str, str]:
     """What the supervisor settled, as settings of its children, which read them as anyone's."""
-    root = str(Path(app.__file__).parent.parent)
-    path = os.pathsep.join(part for part in (root, os.environ.get("PYTHONPATH", "")) if part)
+    given = os.environ.get("PYTHONPATH", "")
+    modules = [str(ROOT), *(str(Path(part).absolute()) for part in given.split(os.pathsep) if part)]
     return {
+        "DATA_DIR": str(layout.data_dir),
         "DATABASE_URL": stores.database_url,
         "REDIS_URL": stores.redis_url,
         "ADMIN_TOKEN": token,
         "ARTIFACTAPI_SNAPSHOT": str(layout.run / SNAPSHOT),
         "ARTIFACTAPI_FILLS_SOCKET": str(layout.socket("fills.sock")),
         "PROMETHEUS_MULTIPROC_DIR": str(layout.metrics),
-        "PYTHONPATH": path,
+        "PYTHONPATH": os.pathsep.join(modules),
         "PYTHONUNBUFFERED": "1",
     }
 
@@ -62,12 +66,12 @@ def fills(layout: Layout, environ: Mapping[str, str], listener: int) -> Command:
     """The one process that downloads; it accepts on the inherited socket."""
     arguments = (sys.executable, "-P", "-m", "app.fills")
     given = {**environ, "ARTIFACTAPI_FILLS_FD": str(listener)}
-    return Command("fills", arguments, layout.run / "fills.process", Path.cwd(), given, sockets=(listener,))
+    return Command("fills", arguments, layout.run / "fills.process", ROOT, given, sockets=(listener,))
 
 
 def gunicorn(layout: Layout, environ: Mapping[str, str], listener: int) -> Command:
-    """The workers' parent; -P and python: because the directory we are started in is anybody's."""
+    """The workers' parent; never run where we were started, for an `app` that lies there is not ours."""
     settings = ("--no-control-socket", "-c", "python:app.supervisor.gunicorn_settings")
     arguments = (sys.executable, "-P", "-m", "gunicorn", *settings, "app:create_app()")
     given = {**environ, "ARTIFACTAPI_LISTEN_FD": str(listener)}
-    return Command("gunicorn", arguments, layout.run / "gunicorn.process", Path.cwd(), given, sockets=(listener,))
+    return Command("gunicorn", arguments, layout.run / "gunicorn.process", ROOT, given, sockets=(listener,))

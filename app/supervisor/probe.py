@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import http.client
 
-_WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  compared with, not bound
 TIMEOUT = 1.0  # seconds
+_WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  compared with, not bound
+
+
+def reachable(host: str) -> str:
+    """The address at which this machine reaches a server that listens on `host`."""
+    return _WILDCARDS.get(host, host)
 
 
 def why_not_ready(host: str, port: int) -> str | None:
     """None if /health/live and /health/ready both answer 200, else what the first of them said."""
     for path in ("/health/live", "/health/ready"):
         try:
-            status, body = _get(_WILDCARDS.get(host, host), port, path)
+            status, body = _get(reachable(host), port, path)
         except (OSError, http.client.HTTPException) as error:
             return f"{path}: {error}"
         if status != http.client.OK:

@@ -17,6 +17,7 @@ from pathlib import Path
 from app.supervisor import child
 
 POLL = 0.02  # seconds between two looks at a process
+GRAVE = ("FATAL:", "PANIC:")  # Postgres says why before it says that it ends
 
 
 class StartError(Exception):
@@ -88,14 +89,14 @@ def send(pid: int, number: int) -> None:
 
 def sweep(records: Iterable[Path], grace: float) -> list[str]:
     """Stop what a killed predecessor left: asked, after `grace` seconds killed. Returns their names."""
-    found = {record: recorded for record in records if (recorded := Recorded.read(record)) is not None}
-    left = {record.stem: recorded for record, recorded in found.items() if recorded.members()}
-    for recorded in left.values():
+    found = [(record, recorded) for record in records if (recorded := Recorded.read(record)) is not None]
+    left = [(record, recorded) for record, recorded in found if recorded.members()]
+    for _, recorded in left:
         recorded.signal(recorded.stop_signal)
-    _outwait(list(left.values()), grace)
-    for record in found:
+    _outwait([recorded for _, recorded in left], grace)
+    for record, _ in found:
         record.unlink(missing_ok=True)
-    return sorted(left)
+    return [record.stem for record, _ in left]
 
 
 def _outwait(processes: Sequence[Recorded], grace: float) -> None:
@@ -192,8 +193,9 @@ class Process:
         self.bury()
 
     def last_words(self) -> str:
-        """The last line it logged, for the one-line reason why it ended."""
+        """The last line it logged (of the grave ones, if any), for the one-line reason why it ended."""
         if self.command.log is None or not self.command.log.exists():
             return ""
         lines = self.command.log.read_text(encoding="utf-8", errors="replace").split("\n")
-        return next((line.strip() for line in reversed(lines) if line.strip()), "")
+        grave = [line for line in lines if any(word in line for word in GRAVE)]
+        return next((line.strip() for line in reversed(grave or lines) if line.strip()), "")

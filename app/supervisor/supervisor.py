@@ -49,11 +49,14 @@ class Supervisor:
 
     def run(self) -> None:
         """Return when an operator stopped it. StartError or ConfigError: why it cannot run (any longer)."""
+        if not Path("/proc/self/stat").exists():
+            raise StartError("this needs Linux with /proc mounted")
         repositories.load(self._settings.config_path)
         self._layout.prepare()
         with Signals() as signals, contextlib.ExitStack() as claimed:
             claimed.enter_context(claims.claim_directory(self._layout.run))
-            claimed.callback(self._stop, signals)
+            claimed.callback(self._remove_traces)
+            claimed.callback(self._stop, signals)  # what is claimed after this is given back before it
             try:
                 self._start(signals, claimed)
                 self._watch(signals)
@@ -63,13 +66,11 @@ class Supervisor:
     def _start(self, signals: Signals, claimed: contextlib.ExitStack) -> None:
         self._clean_up()
         web = claimed.enter_context(claims.claim_port(self._settings.host, self._settings.port))
-        socket_path = self._layout.socket("fills.sock")
-        fills = claimed.enter_context(claims.claim_unix_socket(socket_path))
-        claimed.callback(socket_path.unlink, missing_ok=True)
+        fills = claimed.enter_context(claims.claim_unix_socket(self._layout.socket("fills.sock")))
         self._token = self._settings.admin_token or claims.admin_token(self._layout.admin_token)
         stores = self._start_stores(signals)
         self._migrate(stores.database_url, signals)
-        self._write_urls(stores, claimed)
+        claims.write_private(self._layout.run / commands.URLS, stores.to_json())
         claims.write_private(self._snapshot, repositories.snapshot(self._settings.config_path))
         environ = {**self._environ, **commands.environment(self._layout, stores, self._token)}
         self._spawn("fills", lambda: Process.start(commands.fills(self._layout, environ, fills.fileno())))
@@ -79,15 +80,23 @@ class Supervisor:
     def _snapshot(self) -> Path:
         return self._layout.run / commands.SNAPSHOT
 
+    def _remove_traces(self) -> None:
+        """Last of all, because a request that is ending may still be handed to the fills process."""
+        for left in (self._layout.socket("fills.sock"), self._layout.run / commands.URLS):
+            left.unlink(missing_ok=True)
+        if self._layout.sockets != self._layout.run:
+            with contextlib.suppress(OSError):
+                self._layout.sockets.rmdir()
+
     def _spawn(self, name: str, spawn: Callable[[], Process]) -> None:
         self._watched[name] = Watched(name, spawn)
         self._watched[name].start()
 
     def _clean_up(self) -> None:
         """After a kill -9 of an earlier supervisor: its children, and the counters of processes long gone."""
-        own = [self._layout.run / f"{name}.process" for name in ("gunicorn", "fills")]
-        stores = [directory / "process" for directory in (self._layout.postgres, self._layout.valkey)]
-        for stopped in sweep(own, GRACE) + sweep(stores, GRACE):
+        places = {"gunicorn": "run", "fills": "run", "postgres": "postgres", "valkey": "valkey"}
+        records = [self._layout.data_dir / place / f"{name}.process" for name, place in places.items()]
+        for stopped in sweep(records, GRACE):
             log.warning("stopped what an earlier start left: %s", stopped)
         shutil.rmtree(self._layout.metrics)
         self._layout.prepare()
@@ -123,12 +132,6 @@ class Supervisor:
                 log.warning("waiting for the database: %s", error.message)
             signals.wait(1.0)
 
-    def _write_urls(self, stores: commands.Stores, claimed: contextlib.ExitStack) -> None:
-        """For `artifactapi flush` and `gc` beside us."""
-        file = self._layout.run / commands.URLS
-        claimed.callback(file.unlink, missing_ok=True)
-        claims.write_private(file, stores.to_json())
-
     def _watch(self, signals: Signals) -> None:
         ready, told = False, time.monotonic()
         while True:
@@ -143,8 +146,15 @@ class Supervisor:
     def _look_after(self, child: Watched) -> None:
         if (reason := child.crashed()) is not None:
             log.error("%s ended (%s) and is started again", child.name, reason)
+            self._forget_gauges()
         if child.start_if_due():
             log.info("%s started", child.name)
+
+    def _forget_gauges(self) -> None:
+        """What dead processes had in progress is not summed on; prometheus_client names its files by pid."""
+        for gauge in self._layout.metrics.glob("gauge_live*_*.db"):
+            if not Path("/proc", gauge.stem.rpartition("_")[2]).exists():
+                gauge.unlink(missing_ok=True)
 
     def _announce(self, told: float) -> tuple[bool, float]:
         """Say once that it serves; until then say now and then why it does not."""

@@ -97,13 +97,13 @@ class _Hop:
     guard: Guard | None = None
     visited: tuple[str, ...] = ()
 
-    def next(self, location: str, by_proxy: bool) -> _Hop:
+    def next(self, location: str) -> _Hop:
         """The hop a Location leads to; raises if it must not be followed."""
         target = _target(self.url, location)
         if self.root.scheme == "https" and target.scheme == "http":
-            raise refused(f"from https to http://{target.netloc}")
+            raise refused(where(self.url), f"from https to http://{target.netloc}")
         guard = self.guard or (None if _origin(target) == _origin(self.root) else Guard(self.root.host or ""))
-        if guard is not None and by_proxy:
+        if guard is not None:
             guard.admit_literal(target.host or "")
         visited = (*self.visited, parse_url(self.url).url)
         if target.url in visited:
@@ -122,7 +122,7 @@ def _follow(dialler: Dialler, hop: _Hop) -> tuple[urllib3.HTTPResponse, str]:
         if response.status not in _REDIRECTS or not location:
             return response, hop.url
         _discard(response)
-        hop = hop.next(location, by_proxy=dialler.options.proxy is not None)
+        hop = hop.next(location)
 
 
 def _discard(response: urllib3.HTTPResponse) -> None:
@@ -144,7 +144,7 @@ def _target(current: str, location: str) -> Url:
     except (LocationParseError, ValueError):
         raise UpstreamLied(f"upstream {where(current)}: redirects to no URL") from None
     if target.scheme not in ("http", "https") or not target.host:
-        raise refused("to something that is not http or https")
+        raise refused(where(current), "to something that is not http or https")
     return target._replace(auth=None, fragment=None)
 
 

@@ -16,7 +16,7 @@ from typing import Any, Self
 
 import urllib3
 from requests.utils import DEFAULT_CA_BUNDLE_PATH
-from urllib3.connectionpool import ConnectionPool, HTTPConnectionPool
+from urllib3.connectionpool import ConnectionPool
 from urllib3.exceptions import (
     ConnectTimeoutError,
     HTTPError,
@@ -34,7 +34,8 @@ from urllib3.util.retry import Retry
 from app.errors import UpstreamError, UpstreamLied, UpstreamTimeout, UpstreamUnreachable
 from app.resource import UpstreamOptions
 from app.upstream.guard import Guard
-from app.upstream.wire import Connection, Malformed, SecureConnection, Terms
+from app.upstream.pools import Direct, Proxied
+from app.upstream.wire import Malformed, Terms
 
 # urllib3 warns of every retry with the whole URL; a query string may be a signature.
 logging.getLogger("urllib3").setLevel(logging.CRITICAL)
@@ -92,26 +93,6 @@ def _cause(error: ProtocolError) -> BaseException:
     return last if isinstance(last, BaseException) else error
 
 
-class _Pooled:
-    """Gives every pool of a manager our connections (urllib3 documents `_new_pool` as the place for it)."""
-
-    terms: Terms
-
-    def _new_pool(self, *args: Any, **kwargs: Any) -> HTTPConnectionPool:
-        pool: HTTPConnectionPool = super()._new_pool(*args, **kwargs)  # type: ignore[misc]
-        pool.ConnectionCls = SecureConnection if pool.scheme == "https" else Connection
-        pool.conn_kw["terms"] = self.terms
-        return pool
-
-
-class _Direct(_Pooled, urllib3.PoolManager):
-    pass
-
-
-class _Proxied(_Pooled, urllib3.ProxyManager):
-    pass
-
-
 class Dialler:
     """One remote's way out; connects when asked, keeps connections, at most `max_connections` busy at once."""
 
@@ -147,7 +128,7 @@ class Dialler:
                 retries=Patience(),
                 preload_content=False,
                 decode_content=False,
-                timeout=urllib3.Timeout(self.options.connect_timeout, self.options.first_byte_timeout),
+                timeout=urllib3.Timeout(connect=self.options.connect_timeout, read=self.options.first_byte_timeout),
             )
         except (HTTPError, OSError, ValueError) as error:
             raise translated(error, host) from None
@@ -173,19 +154,19 @@ class Dialler:
         keywords: dict[str, Any] = {"maxsize": options.max_connections}
         if scheme == "https":
             keywords["ssl_context"] = _tls(options, with_certificate=guard is None)
-        manager = _Direct(**keywords) if proxy is None else _proxied(proxy, options, keywords)
+        manager = Direct(**keywords) if proxy is None else _proxied(proxy, options, keywords)
         # A proxy resolves names itself and is configured: only literal hosts are checked, before the request.
         terms = Terms(options.connect_timeout, options.stall_timeout, guard if proxy is None else None)
         manager.terms = terms
         return manager
 
 
-def _proxied(proxy: str, options: UpstreamOptions, keywords: dict[str, Any]) -> _Proxied:
+def _proxied(proxy: str, options: UpstreamOptions, keywords: dict[str, Any]) -> Proxied:
     url = urllib3.util.parse_url(proxy)
     login = urllib3.make_headers(proxy_basic_auth=urllib.parse.unquote(url.auth)) if url.auth else {}
     if url.scheme == "https":
         keywords["proxy_ssl_context"] = _tls(options, with_certificate=False)
-    return _Proxied(url._replace(auth=None).url, proxy_headers=login, **keywords)
+    return Proxied(url._replace(auth=None).url, proxy_headers=login, **keywords)
 
 
 def _tls(options: UpstreamOptions, with_certificate: bool) -> ssl.SSLContext:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import socket
 from dataclasses import dataclass
 from enum import StrEnum
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_network
 
 from app.errors import UpstreamDenied
 
@@ -25,9 +25,18 @@ class Reach(StrEnum):
     NOWHERE = "reserved"
 
 
-# RFC 1918, RFC 6598 (carrier-grade NAT, used by overlay networks), RFC 4193.
-_PRIVATE4 = tuple(map(IPv4Network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10")))
-_PRIVATE6 = IPv6Network("fc00::/7")
+# RFC 1918, RFC 6598 (carrier-grade NAT, used by overlay networks), RFC 4193, RFC 3879.
+_PRIVATE = tuple(
+    ip_network(network)
+    for network in (
+        "10.0.0.0/8",
+        "172.16.0.0/12",
+        "192.168.0.0/16",
+        "100.64.0.0/10",
+        "fc00::/7",
+        "fec0::/10",
+    )
+)
 # Metadata services that clouds put outside 169.254.0.0/16; like that one they hand out credentials.
 _METADATA = frozenset(map(ip_address, ("fd00:ec2::254", "100.100.100.200", "192.0.0.192", "168.63.129.16")))
 _NAT64 = (IPv6Network("64:ff9b::/96"), IPv6Network("64:ff9b:1::/48"))  # RFC 6052, RFC 8215
@@ -60,7 +69,7 @@ def _reach(ip: IPv4Address | IPv6Address) -> Reach:
         return Reach.NOWHERE
     if ip.is_loopback:
         return Reach.LOOPBACK
-    if ip in _PRIVATE6 if isinstance(ip, IPv6Address) else any(ip in network for network in _PRIVATE4):
+    if any(ip in network for network in _PRIVATE):
         return Reach.PRIVATE
     return Reach.GLOBAL if ip.is_global else Reach.NOWHERE
 
@@ -94,10 +103,10 @@ class Guard:
             return
         if kind in (Reach.LOOPBACK, Reach.PRIVATE) and kind in map(reach, own):
             return
-        raise refused(f"to the {kind} address {address}")
+        raise refused(self.base_host, f"to the {kind} address {address}")
 
     def admit_literal(self, host: str) -> None:
-        """Check a host that a proxy will resolve: an IP literal in any spelling, or a name for loopback."""
+        """Check what a host says by itself, all there is behind a proxy: a literal in any spelling, localhost."""
         if host.rstrip(".").lower() == "localhost" or host.rstrip(".").lower().endswith(".localhost"):
             self.admit("127.0.0.1")
         elif (literal := _literal(host)) is not None:
@@ -117,6 +126,6 @@ def _literal(host: str) -> str | None:
         return None
 
 
-def refused(where: str) -> UpstreamDenied:
+def refused(host: str, where: str) -> UpstreamDenied:
     """The error of a redirect that is not followed."""
-    return UpstreamDenied(f"upstream redirects {where}: refused", code="upstream_redirect_refused")
+    return UpstreamDenied(f"upstream {host}: redirects {where}, refused", code="upstream_redirect_refused")

@@ -31,6 +31,7 @@ _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 _CHUNK_SIZE = re.compile(rb"[0-9A-Fa-f]{1,15}")
 _LENGTH = re.compile(r"[0-9]{1,18}")
 _TRAILERS = 100
+_AT_ONCE = {True: 32 << 10, False: 1 << 20}  # bytes a read allocates; TLS never gives more than a 16 KiB record
 
 
 class Malformed(HTTPException):
@@ -99,6 +100,7 @@ class Framed(HTTPResponse):
         self._sock, self._wire, self._stall = sock, _Wire(sock), stall_timeout
         self.fp = io.BufferedReader(self._wire, 65536)
         self._reusable = True
+        self._at_once = _AT_ONCE[isinstance(sock, ssl.SSLSocket)]
 
     def begin(self) -> None:
         """Read status and headers; raises Malformed."""
@@ -133,7 +135,8 @@ class Framed(HTTPResponse):
         if self.isclosed():
             return b""
         left = self._left()
-        data = b"" if left == 0 else self.fp.read1(n if left is None else min(n, left))
+        most = min(self._at_once, n if n >= 0 else self._at_once)
+        data = b"" if left == 0 else self.fp.read1(most if left is None else min(most, left))
         if not data:
             if left:
                 raise IncompleteRead(b"", left)
@@ -193,6 +196,7 @@ class Connection(HTTPConnection):
     def __init__(self, *args: Any, terms: Terms, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.terms = terms
+        self.parked = 0.0  # monotonic seconds, when it was last given back
         self.response_class = partial(Framed, stall_timeout=terms.stall_timeout)  # type: ignore[assignment]
 
     def _new_conn(self) -> socket.socket:

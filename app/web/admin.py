@@ -68,7 +68,7 @@ def metrics() -> Response:
     require_metrics()
     if request.args.get("format") == "json":
         return jsonify(_counts())
-    text, content_type = exporter.generate_metrics(request.headers.get("Accept"), request.args.getlist("name[]"))
+    text, content_type = exporter.generate_metrics(request.headers.get("Accept"))
     return Response(text, content_type=content_type)
 
 

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import socket
 import threading
+import time
 from dataclasses import dataclass
-from typing import BinaryIO
 
 from app.cache import Arriving, Engine, Outcome
 from app.errors import ArtifactError, NotFound
-from app.fills.fill import Stage
+from app.fills.fill import TAIL, Stage
 from app.formats import FORMATS
 from app.repositories import Repositories
 from app.resource import Ask
@@ -23,9 +24,9 @@ from app.web.reply import answer
 
 log = logging.getLogger(__name__)
 
-SMALL = 1 << 16  # bytes of a body that is withheld whole until it is verified anyway
-MOMENT = 1.0  # seconds such a body is given to be verified before its head is sent: an error reads better than a cut
+MOMENT = 1.0  # seconds for the first bytes that may be sent, before the head is: an error reads better than a cut
 LOOK_UP = 0.25  # seconds between two looks at whether to stop
+EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 CLIENT_GONE = 499  # what nginx logs for a client that left
 
 
@@ -53,9 +54,24 @@ class Carrier:
                 link, _ = listener.accept()
             except TimeoutError:
                 continue
+            except OSError as error:
+                if error.errno not in EXHAUSTED:
+                    raise
+                log.error("requests wait: %s", error.strerror)  # until one that runs gives back what is missing
+                stopping.wait(LOOK_UP)
+                continue
             with self._idle:
                 self._busy += 1
-            threading.Thread(target=self._take, args=(link,), name="carry", daemon=True).start()
+            self._start(link)
+
+    def _start(self, link: socket.socket) -> None:
+        """A thread for one request; where there is none to be had, the next requests wait for it too."""
+        while True:
+            try:
+                return threading.Thread(target=self._take, args=(link,), name="carry", daemon=True).start()
+            except RuntimeError as error:
+                log.error("requests wait: %s", error)
+                time.sleep(LOOK_UP)
 
     def drain(self, seconds: float) -> bool:
         """Wait until every response and fill has ended; False if some have not by then."""
@@ -69,6 +85,8 @@ class Carrier:
                 link.settimeout(5.0)
                 handed, conn = receive(link)
             self._carry(handed, conn)
+        except (OSError, ValueError) as error:
+            log.error("a handed request is lost: %s", error)
         except Exception:
             log.exception("a handed request ended by a defect")
         finally:
@@ -119,8 +137,7 @@ class Carrier:
 
     def _outcome(self, handed: Handed) -> Outcome:
         if handed.entry is not None:
-            file: BinaryIO = os.fdopen(handed.blob, "rb", buffering=0)  # type: ignore[assignment]
-            return Served(handed.entry, handed.state, file)
+            return Served(handed.entry, handed.state, os.fdopen(handed.blob, "rb", buffering=0))
         repository = self.repositories.get(handed.ask.repository)
         if repository is None:
             raise NotFound("no such repository", code="unknown_repository")
@@ -143,13 +160,16 @@ class _Told:
 
 
 def _settle(ask: Ask, outcome: Outcome) -> None:
-    """Where waiting tells more: a small body's verdict, and the end of a body that HTTP/1.0 cannot frame."""
+    """Where waiting tells more: a small body's verdict, and the end of a body that HTTP/1.0 cannot frame.
+
+    A body that may be small is withheld anyway, and the wait ends with its first byte that is not.
+    """
     if not isinstance(outcome, Arriving):
         return
     fill, length = outcome.fill, outcome.head.length
     if length is None and ask.protocol == "HTTP/1.0":
         fill.wait_for(Stage.WHOLE)
-    elif length is None or length <= SMALL:
-        fill.wait_for(Stage.WHOLE, MOMENT if length is not None else 0.005)
+    elif length is None or length <= TAIL:
+        fill.wait_for_bytes(MOMENT)
     if fill.stage is Stage.FAILED and fill.error is not None:
         raise fill.error

@@ -11,6 +11,7 @@ from typing import Any
 
 from app import paths
 from app.config import Network
+from app.errors import BadRequest
 from app.resource import Ask
 
 CARRIED = ("range", "if-range", "if-none-match", "if-modified-since", "accept")  # what an answer depends on
@@ -45,11 +46,15 @@ def raw_path(environ: Mapping[str, Any]) -> str:
     return path
 
 
-def within(environ: Mapping[str, Any], segments: int) -> tuple[str, str]:
-    """(repository, path) behind the first `segments` segments of the URL; BadRequest for a harmful path."""
-    parts = raw_path(environ).split("/", segments + 2)
-    name = parts[segments + 1] if len(parts) > segments + 1 else ""
-    rest = parts[segments + 2] if len(parts) > segments + 2 else ""
+def within(environ: Mapping[str, Any], prefix: str) -> tuple[str, str]:
+    """(repository, path) behind the URL's literal `prefix`; BadRequest for a harmful path.
+
+    A prefix in any other spelling (`/repository%2f..%2fx/`) is what a proxy in front may have read differently.
+    """
+    raw = raw_path(environ)
+    if not raw.startswith(f"{prefix}/"):
+        raise BadRequest(f"the path does not begin with {prefix}/ as it stands", code="bad_path")
+    name, _, rest = raw.removeprefix(f"{prefix}/").partition("/")
     return paths.parse(name), paths.parse(rest)
 
 

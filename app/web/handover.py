@@ -120,10 +120,13 @@ def receive(link: socket.socket) -> tuple[Handed, socket.socket]:
         if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
             found.frombytes(data[: len(data) - len(data) % size])
     try:
+        if len(start) < LENGTH.size:
+            raise ValueError("the message is not whole")  # a worker that was killed
         told = json.loads(_exactly(link, LENGTH.unpack(start)[0]))
         entry = Entry(**told["entry"]) if told["entry"] else None
-        blob = found[1] if entry else -1
-        handed = Handed(Ask(**told["ask"]), entry, told["state"], blob)
+        if len(found) < (2 if entry else 1):
+            raise OSError("no descriptor was free for its socket")  # the kernel dropped it (unix(7), MSG_CTRUNC)
+        handed = Handed(Ask(**told["ask"]), entry, told["state"], found[1] if entry else -1)
         return handed, socket.socket(fileno=found[0])
     except BaseException:
         for descriptor in found:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import IO
+from typing import IO, cast
 
 from flask import Blueprint, Response, jsonify, request
 from werkzeug.datastructures import FileStorage
+from werkzeug.exceptions import HTTPException
 from werkzeug.formparser import FormDataParser
 
-from app.errors import BadRequest, NotFound
+from app.errors import BadRequest, NotFound, StoreDown
 from app.hosting.publish import Upload, publish, refuse_published, withdraw
 from app.resource import Ask, Kind, Repository
 from app.web import client, heartbeat
@@ -17,15 +18,16 @@ from app.web.node import about, node
 from app.web.reply import guessed
 from app.web.serve import repository, serve
 
-blueprint = Blueprint("local", __name__, url_prefix="/api/v1/local")
-BEFORE = 3  # segments of the prefix
+PREFIX = "/api/v1/local"
+blueprint = Blueprint("local", __name__, url_prefix=PREFIX)
 PIECE = 1 << 18  # bytes read from the client at a time
 UNSAID = frozenset({"", "application/x-www-form-urlencoded"})  # what curl --data-binary says of any file
+MOST_MEMORY, MOST_PARTS = 1 << 20, 100  # bytes of a multipart body's fields and headers, which nobody needs here
 
 
 @blueprint.route("/<rest:rest>", methods=["GET", "HEAD", "PUT", "DELETE"], provide_automatic_options=False)
 def file(rest: str) -> Response:
-    ask = about(*client.within(request.environ, BEFORE), route="api")
+    ask = about(*client.within(request.environ, PREFIX), route="api")
     if ask.method in ("PUT", "DELETE"):
         require_admin()
     found = repository(ask.repository)
@@ -59,7 +61,7 @@ def delete(ask: Ask, target: Repository) -> Response:
 def _raw(upload: Upload) -> str:
     if request.content_length is None and not request.environ.get("wsgi.input_terminated"):
         raise BadRequest("an upload needs Content-Length or chunked encoding", code="length_required")
-    _copy(request.stream, upload)
+    _copy(_Body(), upload)
     if request.content_length is not None and upload.size != request.content_length:
         raise BadRequest("the upload is shorter than announced", code="upload_incomplete")
     return "" if request.mimetype in UNSAID else request.content_type or ""
@@ -67,11 +69,14 @@ def _raw(upload: Upload) -> str:
 
 def _multipart(upload: Upload) -> str:
     """The parser writes parts to files of its own under DATA_DIR; the named one is what is published."""
-    parser = FormDataParser(stream_factory=upload.scratch, silent=False)
+    parser = FormDataParser(upload.scratch, MOST_MEMORY, silent=False, max_form_parts=MOST_PARTS)
+    body = cast(IO[bytes], _Body())
     try:
-        _, _, files = parser.parse(request.stream, request.mimetype, request.content_length, request.mimetype_params)
+        _, _, files = parser.parse(body, request.mimetype, request.content_length, request.mimetype_params)
     except ValueError as error:
         raise BadRequest(f"the multipart body cannot be read: {error}", code="bad_multipart") from error
+    except OSError as error:
+        raise StoreDown(f"the upload cannot be written: {error.strerror}") from error
     part: FileStorage | None = files.get("file")
     if part is None:
         raise BadRequest("the multipart body has no field `file`", code="bad_multipart")
@@ -79,7 +84,20 @@ def _multipart(upload: Upload) -> str:
     return part.content_type or ""
 
 
-def _copy(stream: IO[bytes], upload: Upload) -> None:
+def _copy(stream: IO[bytes] | _Body, upload: Upload) -> None:
     while chunk := stream.read(PIECE):
         upload.write(chunk)
-        heartbeat.beat()  # a long upload is not a hung worker
+        heartbeat.beat()
+
+
+class _Body:
+    """The client's body, in whatever coding it comes; a long upload is not a hung worker."""
+
+    def read(self, size: int) -> bytes:
+        heartbeat.beat()
+        try:
+            return request.stream.read(size)
+        except HTTPException:  # Werkzeug's own word for a body that ends early
+            raise
+        except Exception as error:  # the server's parser of chunked coding, or the socket: the client's doing
+            raise BadRequest("the upload broke off or is framed wrongly", code="upload_incomplete") from error

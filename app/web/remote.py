@@ -11,13 +11,13 @@ from app.web.auth import require_admin
 from app.web.node import about
 from app.web.serve import repository, serve
 
-blueprint = Blueprint("remote", __name__, url_prefix="/api/v1/remote")
-BEFORE = 3  # segments of the prefix
+PREFIX = "/api/v1/remote"
+blueprint = Blueprint("remote", __name__, url_prefix=PREFIX)
 
 
 @blueprint.route("/<rest:rest>", methods=["GET", "HEAD"], provide_automatic_options=False)
 def get(rest: str) -> Response:
-    ask = about(*client.within(request.environ, BEFORE), route="api")
+    ask = about(*client.within(request.environ, PREFIX), route="api")
     found = repository(ask.repository)
     if ask.method == "HEAD" and found.kind is not Kind.LOCAL:
         raise MethodNotAllowed("HEAD of a remote is served under /repository/", ("GET",))
@@ -26,7 +26,7 @@ def get(rest: str) -> Response:
 
 @blueprint.route("/<rest:rest>", methods=["PUT", "DELETE"], provide_automatic_options=False)
 def change(rest: str) -> Response:
-    ask = about(*client.within(request.environ, BEFORE), route="api")
+    ask = about(*client.within(request.environ, PREFIX), route="api")
     require_admin()
     found = repository(ask.repository)
     if found.kind is not Kind.LOCAL:

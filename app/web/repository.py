@@ -11,19 +11,19 @@ from app.web.auth import require_admin
 from app.web.node import about
 from app.web.serve import repository, serve
 
-blueprint = Blueprint("repository", __name__, url_prefix="/repository")
-BEFORE = 1  # segments of the prefix
+PREFIX = "/repository"
+blueprint = Blueprint("repository", __name__, url_prefix=PREFIX)
 
 
 @blueprint.route("/<rest:rest>", methods=["GET", "HEAD"], provide_automatic_options=False)
 def get(rest: str) -> Response:
-    ask = about(*client.within(request.environ, BEFORE))
+    ask = about(*client.within(request.environ, PREFIX))
     return serve(ask, repository(ask.repository))
 
 
 @blueprint.route("/<rest:rest>", methods=["PUT", "DELETE"], provide_automatic_options=False)
 def change(rest: str) -> Response:
-    ask = about(*client.within(request.environ, BEFORE))
+    ask = about(*client.within(request.environ, PREFIX))
     require_admin()
     found = repository(ask.repository)
     if found.kind is not Kind.LOCAL:

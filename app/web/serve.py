@@ -73,7 +73,7 @@ def _hand_over(ask: Ask, served: Served | None) -> Response:
         request.environ[HANDED] = True
         return Response()
     relayed = handover.relay(ask, served)
-    response = Response(relayed, relayed.status)  # type: ignore[arg-type]
+    response = Response(relayed, relayed.status)
     response.headers.clear()
     response.headers.extend(relayed.headers)
     response.call_on_close(relayed.close)

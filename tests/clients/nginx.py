@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import signal
 import socket
 import subprocess
 import time
@@ -23,7 +24,8 @@ error_log {work}/error.log warn;
 events {{ worker_connections 256; }}
 http {{
     log_format hits escape=json '{{"method":"$request_method","path":"$request_uri","status":$status,'
-        '"range":"$http_range","conditional":"$http_if_none_match$http_if_modified_since"}}';
+        '"range":"$http_range","conditional":"$http_if_none_match$http_if_modified_since",'
+        '"authorization":"$http_authorization"}}';
     client_body_temp_path {work}/client; proxy_temp_path {work}/proxy; fastcgi_temp_path {work}/fastcgi;
     uwsgi_temp_path {work}/uwsgi; scgi_temp_path {work}/scgi;
     default_type application/octet-stream;
@@ -48,6 +50,7 @@ class Hit:
     status: int
     range: str
     conditional: str
+    authorization: str
 
 
 class Nginx:
@@ -57,11 +60,12 @@ class Nginx:
         self.root = work / "www"
         self.root.mkdir(parents=True)
         self._work = work
-        self._port = _free_port()
-        self.url = f"http://127.0.0.1:{self._port}"
+        self._reserved = _reserved_port()
+        port = self._reserved.getsockname()[1]
+        self.url = f"http://127.0.0.1:{port}"
         self._command = [executable, "-e", f"{work}/error.log", "-p", f"{work}", "-c", f"{work}/nginx.conf"]
         self._process: subprocess.Popen[bytes] | None = None
-        text = _CONFIGURATION.format(work=work, root=self.root, port=self._port, slow=_SLOW)
+        text = _CONFIGURATION.format(work=work, root=self.root, port=port, slow=_SLOW)
         (work / "nginx.conf").write_text(text, encoding="utf-8")
 
     def start(self) -> None:
@@ -80,6 +84,11 @@ class Nginx:
             self._process.wait(10)
             self._process = None
 
+    def close(self) -> None:
+        """Stop for good."""
+        self.stop()
+        self._reserved.close()
+
     @contextlib.contextmanager
     def stopped(self) -> Iterator[None]:
         """Upstream is down inside this block."""
@@ -88,6 +97,16 @@ class Nginx:
             yield
         finally:
             self.start()
+
+    @contextlib.contextmanager
+    def hanging(self) -> Iterator[None]:
+        """Upstream accepts connections and never answers inside this block."""
+        assert self._process
+        self._process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self._process.send_signal(signal.SIGCONT)
 
     def hits(self, suffix: str = "") -> list[Hit]:
         """Every request finished so far whose path ends with `suffix`, in order."""
@@ -109,7 +128,10 @@ class Nginx:
             return False
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+def _reserved_port() -> socket.socket:
+    """A socket that keeps a port for nginx while it is down: Linux lets a second socket with SO_REUSEADDR
+    listen where the first one never does, and gives the port to nobody else."""
+    reserved = socket.socket()
+    reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    reserved.bind(("127.0.0.1", 0))
+    return reserved

@@ -1,22 +1,18 @@
 """Knows how rpm repositories are made: rpmbuild, createrepo_c, modifyrepo_c.
 
-    <root>/Packages/<name>-<version>-1.noarch.rpm
-    <root>/repodata/repomd.xml                        names the checksum-named files beside it
+<root>/Packages/<name>-<version>-1.noarch.rpm
+<root>/repodata/repomd.xml                        names the checksum-named files beside it
 """
 
 from __future__ import annotations
 
-import itertools
-import os
 import random
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
 from tests.clients.commands import run
-
-_EPOCH = 1_780_000_000  # of every published file; a minute more for each generation
-_GENERATIONS = itertools.count()
+from tests.clients.dating import backdate
 
 _SPEC = """\
 Name: {name}
@@ -92,7 +88,7 @@ class Rpms:
         shutil.rmtree(root / "Packages", ignore_errors=True)
         (root / "Packages").mkdir(parents=True)
         for package in packages:
-            shutil.copy(self.file(package), root / "Packages" / package.file)
+            shutil.copy2(self.file(package), root / "Packages" / package.file)
         run(["createrepo_c", "--quiet", *(["--zck"] if zchunk else []), str(root)], self._work)
         backdate(root)
 
@@ -119,15 +115,4 @@ class Rpms:
         }
         options = [part for name, value in defines.items() for part in ("--define", f"{name} {value}")]
         run(["rpmbuild", "-bb", "--quiet", *options, str(spec)], self._work)
-
-
-def backdate(root: Path) -> None:
-    """Give files just written a time of their own generation.
-
-    nginx's validators are the second and the size of a file; two publications within one second would
-    look like no change at all.
-    """
-    stamp = _EPOCH + 60 * next(_GENERATIONS)
-    for file in root.rglob("*"):
-        if file.is_file() and file.stat().st_mtime > _EPOCH + 1_000_000:
-            os.utime(file, (stamp, stamp))
+        backdate(self._built)

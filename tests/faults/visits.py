@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -13,6 +14,7 @@ import pytest
 
 from app.resource import Kind, Repository, Resource, UpstreamOptions
 from app.upstream import Upstreams
+from app.upstream.pools import QUIET
 
 BRISK = UpstreamOptions(connect_timeout=2, first_byte_timeout=0.4, stall_timeout=0.4)
 
@@ -56,6 +58,11 @@ class Visitor:
             return Got(download.status, b"".join(pieces), download.length, download.headers, download.url)
 
 
+def rest() -> None:
+    """Long enough for an idle connection to be used again."""
+    time.sleep(2 * QUIET)
+
+
 @pytest.fixture
 def visitor() -> Iterator[Visitor]:
     one = Visitor()
@@ -64,14 +71,15 @@ def visitor() -> Iterator[Visitor]:
 
 
 @contextlib.contextmanager
-def speaking(talk: Callable[[socket.socket], object]) -> Iterator[str]:
-    """The base URL of a server that reads each request and lets `talk` answer on the bare socket."""
+def speaking(talk: Callable[[socket.socket, list[bytes]], object], asked: list[bytes]) -> Iterator[str]:
+    """The base URL of a server that adds each request to `asked` and lets `talk` answer on the bare socket."""
     listener = socket.create_server(("127.0.0.1", 0))
 
     def converse(connection: socket.socket) -> None:
         with contextlib.suppress(OSError), connection:
-            if connection.recv(65536):
-                talk(connection)
+            if request := connection.recv(65536):
+                asked.append(request)
+                talk(connection, asked)
 
     def accept() -> None:
         with contextlib.suppress(OSError):
@@ -89,4 +97,4 @@ def speaking(talk: Callable[[socket.socket], object]) -> Iterator[str]:
 
 def saying(raw: bytes) -> contextlib.AbstractContextManager[str]:
     """A server that answers everything with these bytes and closes."""
-    return speaking(lambda connection: connection.sendall(raw))
+    return speaking(lambda connection, _: connection.sendall(raw), [])

@@ -167,7 +167,7 @@ class TestFilesystem:
         disk.adopt(file, DIGEST)
         assert not file.exists()
         assert disk.path(DIGEST).read_bytes() == BODY
-        assert os.listdir(disk.path(DIGEST).parent) == [DIGEST]
+        assert list(disk.path(DIGEST).parent.iterdir()) == [disk.path(DIGEST)]
 
     def test_a_copy_that_a_crash_left_is_swept_when_it_is_old(self, disk: FilesystemBlobs, spool: Spool) -> None:
         disk.adopt(spool(BODY), DIGEST)
@@ -213,6 +213,6 @@ class TestFilesystem:
                 disk.adopt(file, digest)
             assert file.exists()
             assert not disk.exists(digest)
-            assert os.listdir(disk.path(digest).parent) == []
+            assert list(disk.path(digest).parent.iterdir()) == []
         finally:
             os.system(f"umount '{small}'")

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 
-import psycopg
 import pytest
 
 from app.errors import StoreDown
@@ -284,43 +283,3 @@ class TestListing:
             record(index, path)
         [stored] = index.listing("alpine", "a%")
         assert (stored.repository, stored.path, stored.entry) == ("alpine", "a%1", entry("a%1"))
-
-
-def _fill(database_url: str, rows: int) -> None:
-    with psycopg.connect(database_url, autocommit=True) as connection:
-        connection.execute(
-            """
-            INSERT INTO entries SELECT 'big', sha256(n::text::bytea), 'p/' || n, 'p/' || n,
-                encode(sha256(n::text::bytea), 'hex'), 1, 'x', NULL, NULL, 1, 1, 1, 0, 0, 0
-            FROM generate_series(1, %s) AS n
-            """,
-            [rows],
-        )
-        connection.execute("ANALYZE entries")
-
-
-class TestPostgres:
-    def test_a_large_flush(self, database_url: str, index: Index) -> None:
-        _fill(database_url, 100_000)
-        assert index.flush("big", "p/1").entries == 11_112
-        assert index.flush("big") == Flushed(88_888, 88_888)
-
-    @pytest.mark.parametrize("end", ["", "x" * 300])
-    def test_a_prefix_is_found_by_the_index(self, database_url: str, end: str) -> None:
-        from app.stores.postgres import _EXPIRE, _LISTING, _within
-
-        _fill(database_url, 10_000)
-        values = _within("big", "p/12" + end) | {"after": "p/123", "limit": 10}
-        with psycopg.connect(database_url) as connection:
-            for statement in (_EXPIRE, _LISTING):
-                plan = connection.execute("EXPLAIN " + statement.as_string(connection), values).fetchall()
-                assert "entries_path" in str(plan)
-
-    def test_more_callers_than_connections(self, database_url: str) -> None:
-        index = PostgresIndex(database_url, connections=2)
-        at_once([partial(record, index, str(n)) for n in range(16)])
-        assert len(index.listing("alpine")) == 16
-        index.close()
-
-    def test_nothing_connects_before_the_first_question(self) -> None:
-        PostgresIndex("postgresql:///nowhere?host=/nonexistent").close()

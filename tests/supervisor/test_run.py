@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -13,7 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.stack import READY, Stack, eventually
+from app.layout import Layout
+from app.supervisor.processes import Command, Process
+from tests.stack import READY, ROOT, Stack, eventually
 from tests.supervisor.conftest import DOCUMENT
 
 
@@ -52,6 +55,16 @@ def test_the_line_for_a_local_repository_uploads(stack: Stack, tmp_path: Path) -
     assert stack.get("/repository/files/FILE") == (200, b"mine")
 
 
+def test_an_app_that_lies_where_it_is_started_is_not_imported(stack: Stack) -> None:
+    (stack.directory / "app").mkdir()
+    (stack.directory / "app" / "__init__.py").write_text("raise SystemExit('another app')")
+    stack.settings |= {"DATA_DIR": "var", "CONFIG_PATH": "remotes.json"}
+    original = stack.command
+    stack.command = lambda *arguments: [sys.executable, "-P", *original(*arguments)[1:]]  # type: ignore[method-assign]
+    stack.start()
+    assert json.loads(stack.get("/health")[1])["status"] == "healthy"
+
+
 def test_a_token_that_was_given_is_not_shown(stack: Stack) -> None:
     stack.settings["ADMIN_TOKEN"] = "a-token-of-an-operator"
     stack.start()
@@ -84,9 +97,11 @@ def test_a_second_ctrl_c_does_not_wait_for_requests(stack: Stack) -> None:
 
 
 def _reads_a_client(pid: int) -> bool:
-    """Whether a worker holds more sockets than the listener: recv on a client's (proc(5))."""
-    links = [os.readlink(link) for link in Path(f"/proc/{pid}/fd").iterdir() if link.is_symlink()]
-    return Path(f"/proc/{pid}/wchan").exists() and sum(link.startswith("socket:") for link in links) > 1
+    """Whether a worker waits for the bytes of a client (proc(5)): idle, it waits in select."""
+    return Path(f"/proc/{pid}/syscall").read_text().split()[0] == str(_RECVFROM)
+
+
+_RECVFROM = {"x86_64": 45, "aarch64": 207}.get(os.uname().machine, -1)
 
 
 def test_two_nodes_side_by_side(stack: Stack, tmp_path: Path) -> None:
@@ -164,7 +179,10 @@ def test_a_long_data_dir_has_its_sockets_elsewhere(stack: Stack) -> None:
     stack.data_dir = stack.directory / ("long" * 30) / "var"
     stack.start()
     assert json.loads(stack.get("/health")[1])["status"] == "healthy"
+    sockets = Layout(stack.data_dir).sockets
+    assert sockets.is_dir()
     assert stack.stop() == 0
+    assert not sockets.exists()
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root to become somebody else")
@@ -203,3 +221,25 @@ def _forkpty() -> tuple[int, int]:
 
     with warnings.catch_warnings(action="ignore", category=DeprecationWarning):
         return os.forkpty()
+
+
+def test_gunicorn_alone_serves_the_application(
+    tmp_path: Path, stack: Stack, database_url: str, redis_url: str
+) -> None:
+    """`gunicorn wsgi:application` in the checkout, where something else keeps it running."""
+    environment = stack.environment | {"DATABASE_URL": database_url, "REDIS_URL": redis_url}
+    arguments = (sys.executable, "-m", "gunicorn", "wsgi:application")
+    command = Command("gunicorn", arguments, tmp_path / "record", ROOT, environment, log=tmp_path / "log")
+    process = Process.start(command)
+    try:
+        eventually(lambda: process.ended() is not None or _answers(stack), "it answers")
+        assert stack.get("/health/live")[0] == 200
+    finally:
+        process.stop(30)
+    assert process.ended() == 0
+
+
+def _answers(stack: Stack) -> bool:
+    with contextlib.suppress(OSError):
+        return stack.get("/health/live")[0] == 200
+    return False

@@ -6,7 +6,7 @@ import json
 import os
 import signal
 import subprocess
-import time
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -44,7 +44,7 @@ def test_a_killed_child_is_started_again(stack: Stack, name: str) -> None:
     after = stack.pids()
     assert {each for each in before if before[each] != after[each]} == {name}
     assert not any(exists(pid) for pid in orphans) or name != "gunicorn"
-    assert f"{name} ended (signal 9) and is started again" in stack.log().replace(": ", " ") or name in stack.log()
+    assert f"{name} ended (signal 9" in stack.log()
     assert stack.stop() == 0
     assert stack.running() == []
 
@@ -162,7 +162,7 @@ def test_a_child_ends_when_its_parent_is_killed(tmp_path: Path) -> None:
         "Process.start(Command('c', ('sleep', '1000'), here / 'record', here, os.environ)); time.sleep(1000)"
     )
     command = ("python3", "-c", script, str(tmp_path))
-    parent = subprocess.Popen(command, executable=os.sys.executable)  # type: ignore[attr-defined]
+    parent = subprocess.Popen(command, executable=sys.executable)
     eventually((tmp_path / "record").exists, "the child runs")
     recorded = Recorded.read(tmp_path / "record")
     assert recorded is not None
@@ -191,4 +191,3 @@ def test_rests_between_crashes_and_gives_up() -> None:
         watched._rest()
     with pytest.raises(StartError, match="it ended 6 times within 30 s: giving up"):
         watched._rest()
-    assert time.monotonic()

@@ -117,7 +117,8 @@ def test_a_local(tmp_path: Path) -> None:
     found = loaded(tmp_path, {"locals": {"l": {"overwrite": True, "description": "d"}, "m": {}}})
     assert found.locals["l"] == Repository(name="l", kind=Kind.LOCAL, overwrite=True, description="d")
     assert found.get("m") == Repository(name="m", kind=Kind.LOCAL)
-    assert (found.get("x"), found.names) == (None, {"l", "m"})
+    assert found.get("x") is None
+    assert found.names == {"l", "m"}
 
 
 def test_the_older_form(tmp_path: Path) -> None:
@@ -225,7 +226,7 @@ class TestEffective:
 
     def test_no_secret_is_in_it(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("SESAME", "sesame")
-        headers = {name: "sesame" for name in ("Authorization", "cookie", "X-Api-Key", "X-Token", "PRIVATE-TOKEN")}
+        headers = dict.fromkeys(("Authorization", "cookie", "X-Api-Key", "X-Token", "PRIVATE-TOKEN"), "sesame")
         found = loaded(
             tmp_path,
             {

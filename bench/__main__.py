@@ -1,0 +1,75 @@
+"""`python -m bench`: run the items, print one table, keep the figures in last.json; a shortfall is no failure."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+
+import click
+
+from bench import figures, first_byte, herd, hits, memory, mixed, patience, throughput
+from bench.figures import Figure
+from bench.site import Site, site
+
+ITEMS: dict[str, Callable[[Site], Iterable[Figure]]] = {
+    "first-byte": first_byte.measure,
+    "throughput": throughput.measure,
+    "herd": herd.measure,
+    "mixed": mixed.measure,
+    "hits": hits.measure,
+    "memory": memory.measure,
+    "patience": patience.measure,
+}
+BESIDE = "patience"  # waits rather than works, so it runs beside the others
+LAST = Path(__file__).with_name("last.json")
+
+
+@click.command()
+@click.option("--only", "names", multiple=True, type=click.Choice(list(ITEMS)), help="This item; may be repeated.")
+@click.option("--rounds", default=3, show_default=True, type=click.IntRange(1, 50), help="Repetitions.")
+def main(names: Sequence[str], rounds: int) -> None:
+    """Measure a real node of four workers on loopback; ratios within this run, medians over the rounds."""
+    chosen = [name for name in ITEMS if not names or name in names]
+    found = [_machine()]
+    with site(rounds) as here, ThreadPoolExecutor(1) as pool:
+        beside = pool.submit(_item, BESIDE, here) if BESIDE in chosen else None
+        found += [figure for name in chosen if name != BESIDE for figure in _item(name, here)]
+        found += _joined(beside)
+    click.echo(figures.table(found))
+    LAST.write_text(figures.as_json(found), encoding="utf-8")
+
+
+def _machine() -> Figure:
+    """How much of it is left for us: a figure taken beside other work is worth less."""
+    cores = os.cpu_count() or 1
+    before, begun = _idle(), time.monotonic()
+    time.sleep(2)
+    busy = 1 - (_idle() - before) / (time.monotonic() - begun) / cores
+    return Figure("the machine before this run", f"{cores} cores, {max(busy, 0) * 100:.0f} % busy", samples=(busy,))
+
+
+def _idle() -> float:
+    """Seconds that all cores together had nothing to do since boot (proc(5))."""
+    return float(Path("/proc/uptime").read_text(encoding="ascii").split()[1])
+
+
+def _joined(beside: Future[list[Figure]] | None) -> list[Figure]:
+    return beside.result() if beside else []
+
+
+def _item(name: str, here: Site) -> list[Figure]:
+    """One item's figures; one that breaks off is a line of the table, too."""
+    click.echo(f"measuring {name}", err=True)
+    found: list[Figure] = []
+    try:
+        found.extend(ITEMS[name](here))
+    except Exception as error:
+        found.append(Figure(name, f"broke off: {error}", "an answer", good=False))
+    return found
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,132 @@
+"""What only Redis can get wrong: expiry, size, the heartbeat's thread, processes that die or fork."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import redis
+
+import app
+from app.stores.base import Recollection
+from app.stores.redis import RedisMemory
+from tests.stores.values import entry
+
+LONG = "k" * 10_000
+
+TAKE_AND_DIE = """
+import os, sys
+from app.stores.redis import RedisMemory
+os._exit(0 if RedisMemory(sys.argv[1], 0.5).lock("a") else 1)
+"""
+FORK = """
+import os, sys, time
+from app.stores.redis import RedisMemory
+memory = RedisMemory(sys.argv[1], 0.5)
+ours = memory.lock("ours")
+child = os.fork()
+mine = ours if child else memory.lock("theirs")
+time.sleep(1.5)
+kept = memory.lock("ours" if child else "theirs") is None and not mine.lost
+status = os.waitpid(child, 0)[1] if child else 0
+os._exit(0 if kept and status == 0 else 1)
+"""
+
+
+def run(code: str, redis_url: str) -> None:
+    project = Path(app.__file__).parent.parent
+    subprocess.run([sys.executable, "-c", code, redis_url], cwd=project, check=True, timeout=60)
+
+
+@pytest.fixture
+def memory(redis_url: str) -> Iterator[RedisMemory]:
+    memory = RedisMemory(redis_url)
+    yield memory
+    memory.close()
+
+
+@pytest.fixture
+def client(redis_url: str) -> Iterator[redis.Redis]:
+    with redis.Redis.from_url(redis_url, decode_responses=True) as client:
+        client.flushall()
+        yield client
+
+
+def test_nothing_connects_before_the_first_question() -> None:
+    RedisMemory("unix:///nonexistent").close()
+
+
+def test_everything_but_epochs_and_counters_expires(memory: RedisMemory, client: redis.Redis) -> None:
+    memory.remember("alpine", "a", 1, entry(), 1.0)
+    memory.remember_missing("alpine", "b", 1, 404, 30)
+    memory.forget("alpine", "c")
+    memory.count("alpine", "HIT", 1, 1)
+    held = memory.lock("d")
+    assert held is not None
+    lasting = {key for key in client.scan_iter() if client.ttl(key) == -1}
+    assert lasting == {"artifactapi:epoch:alpine", "artifactapi:counters"}
+    assert all(key.startswith("artifactapi:") and len(key) < 100 for key in client.scan_iter())
+    held.release()
+
+
+def test_a_copy_is_small(memory: RedisMemory, client: redis.Redis) -> None:
+    memory.remember("alpine", LONG, 1, replace(entry(), content_type="application/x-rpm"), 1.0)
+    [key] = client.scan_iter("*copy*")
+    assert (client.memory_usage(key) or 0) < 600
+
+
+def test_a_copy_by_another_version(memory: RedisMemory, client: redis.Redis) -> None:
+    memory.remember("alpine", "a", 1, entry(), 1.0)
+    [key] = client.scan_iter("*copy*")
+    client.set(key, str(client.get(key)).removesuffix("]") + ',"a field of tomorrow"]')
+    assert memory.recall("alpine", "a").entry == entry()
+    client.set(key, "1 1 {]")
+    assert memory.recall("alpine", "a") == Recollection(1)
+
+
+def test_a_lock_that_lapsed_is_known_to_be_lost(redis_url: str, client: redis.Redis) -> None:
+    memory = RedisMemory(redis_url, lock_timeout=0.3)
+    held = memory.lock("a")
+    assert held is not None
+    client.flushall()
+    deadline = time.monotonic() + 10
+    while not held.lost:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    memory.close()
+
+
+def test_one_heartbeat_for_all_locks_and_none_without(redis_url: str) -> None:
+    memory = RedisMemory(redis_url, lock_timeout=0.3)
+    before = threading.active_count()
+    locks = [memory.lock(str(number)) for number in range(5)]
+    assert threading.active_count() == before + 1
+    for held in locks:
+        assert held is not None
+        held.release()
+    deadline = time.monotonic() + 10
+    while threading.active_count() > before:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    memory.close()
+
+
+def test_a_dead_holders_lock_lapses(redis_url: str) -> None:
+    run(TAKE_AND_DIE, redis_url)
+    memory = RedisMemory(redis_url)
+    deadline = time.monotonic() + 10
+    while (held := memory.lock("a")) is None:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    held.release()
+    memory.close()
+
+
+def test_a_fork_has_a_heartbeat_of_its_own(redis_url: str) -> None:
+    run(FORK, redis_url)

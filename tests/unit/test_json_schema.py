@@ -1,0 +1,78 @@
+"""The JSON Schema agrees with what is loaded: the example, the effective configuration, and refusals."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.repositories import load, schema
+from app.resource import Repository, UpstreamOptions
+
+EXAMPLE = Path(__file__).parents[2] / "remotes.json"
+
+
+@pytest.fixture
+def validator() -> Any:
+    jsonschema = pytest.importorskip("jsonschema")
+    jsonschema.Draft202012Validator.check_schema(schema())
+    return jsonschema.Draft202012Validator(schema())
+
+
+def test_the_example_is_valid(validator: Any) -> None:
+    validator.validate(json.loads(EXAMPLE.read_text()))
+    validator.validate(load(EXAMPLE).effective())
+
+
+def test_the_example_shows_each_kind_and_every_format() -> None:
+    found = load(EXAMPLE)
+    assert {each.package for each in found.remotes.values()} == {"generic", "rpm", "apk"}
+    assert [each.package for each in found.locals.values()] == ["generic"]
+    assert all(found.remotes[name].description for name in found.remotes)
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        {},
+        {"base_url": "https://h", "base_urls": ["https://h"]},
+        {"base_url": "ftp://h"},
+        {"base_url": "https://u:p@h"},
+        {"base_url": "https://h", "package": "docker"},
+        {"base_url": "https://h", "mutable_pattern": []},
+        {"base_url": "https://h", "cache": {"mutable_ttl": -1}},
+        {"base_url": "https://h", "cache": {"mutable_ttl": "1 week"}},
+        {"base_url": "https://h", "upstream": {"stall_timeout": "forever"}},
+        {"base_url": "https://h", "quarantine_new": True},
+        {"base_url": "https://h", "password": {"env": "A", "file": "b"}},
+    ],
+    ids=str,
+)
+def test_what_is_refused_is_invalid(validator: Any, keys: dict[str, Any]) -> None:
+    assert not validator.is_valid({"remotes": {"r": keys}})
+
+
+@pytest.mark.parametrize(
+    "document", [{"locals": {"-a": {}}}, {"virtuals": {"v": {"members": []}}}, {"remote": {}}], ids=str
+)
+def test_a_document_that_is_refused_is_invalid(validator: Any, document: dict[str, Any]) -> None:
+    assert not validator.is_valid(document)
+
+
+def test_every_key_is_described_and_every_field_has_its_key() -> None:
+    parts = schema()["$defs"]
+    for name in ("Remote", "Local", "Cache", "Upstream"):
+        assert all(each["description"] for each in parts[name]["properties"].values())
+    assert set(parts["Upstream"]["properties"]) == {each.name for each in dataclasses.fields(UpstreamOptions)}
+    keys = {key for name in ("Remote", "Local", "Cache") for key in parts[name]["properties"]}
+    assert {each.name for each in dataclasses.fields(Repository)} - keys == {"name", "kind", "members"}
+
+
+def test_defaults_are_the_dataclasses() -> None:
+    parts = schema()["$defs"]
+    assert parts["Cache"]["properties"]["mutable_ttl"]["default"] == 3600
+    assert parts["Upstream"]["properties"]["max_connections"]["default"] == UpstreamOptions().max_connections
+    assert parts["Remote"]["properties"]["on_upstream_gone"]["default"] == "keep"
