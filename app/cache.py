@@ -9,7 +9,7 @@
     expired  won     unreachable, time-out, 5xx, 429, wrong body: the old copy, rest        STALE
     expired  won     401/403/404/410: the old copy, marked gone (or dropped, if so set)     STALE (or an error)
     expired  lost    the old copy at once                                                   UPDATING
-    expired  (HEAD)  conditional HEAD: unchanged, or upstream's new head; nothing stored    REVALIDATED, EXPIRED
+    expired  (HEAD)  conditional HEAD; unchanged: touch, else upstream's new head, not kept   REVALIDATED, EXPIRED
     missing  won     look again, then fill; its bytes reach the client as they arrive       MISS
     missing  lost    join the running fill                                                  JOINED
     missing  -       404/410: 404, remembered for a short time; 401/403: 502, forgotten     NEGATIVE
@@ -24,15 +24,14 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass, replace
 
-from app.errors import NotFound, StoreDown, Unavailable, UpstreamDenied, UpstreamError
+from app.errors import NotFound, StoreDown, UpstreamDenied
 from app.fetch import Fetch, refusal
 from app.fills.fill import Fill, Flights, Stage
 from app.fills.receive import head_of, refuse_html
 from app.fills.spool import Head
-from app.resource import Ask, Entry, Kind, Resource
+from app.resource import Ask, Kind, Resource
 from app.shelf import Served, Shelf
 from app.stores.catalog import Known
-from app.upstream import Download
 
 log = logging.getLogger(__name__)
 
@@ -77,7 +76,8 @@ class Engine:
             known = replace(known, entry=None)
             return self._told(resource) if ask.method == "HEAD" else self._missing(resource, known)
         try:
-            better = self._reheaded(resource, old) if ask.method == "HEAD" else self._renewed(resource, known, old)
+            renew = self._reheaded if ask.method == "HEAD" else self._renewed
+            better = renew(resource, known, old)
         except BaseException:
             old.file.close()
             raise
@@ -114,19 +114,11 @@ class Engine:
         return served
 
     def _told(self, resource: Resource) -> Told:
-        with self._head(resource, None) as answer:
+        with self.fetch.head(resource, None) as answer:
             if answer.status != 200:
                 raise refusal(answer, self.shelf.clock())
             refuse_html(resource, answer.headers)
             return Told(replace(head_of(answer), length=None), "MISS")
-
-    def _head(self, resource: Resource, entry: Entry | None) -> Download:
-        """HEAD upstream; a GET whose body is left alone where upstream knows no HEAD."""
-        answer = self.fetch.open(resource, "HEAD", entry)
-        if answer.status not in (405, 501):
-            return answer
-        answer.close()
-        return self.fetch.open(resource, "GET", entry)
 
     # -- expired ------------------------------------------------------------------------------------------
 
@@ -139,22 +131,12 @@ class Engine:
         served = self.shelf.take(fill.entry, fill.state or "EXPIRED") if fill.entry else None
         return served or replace(old, state="STALE")
 
-    def _reheaded(self, resource: Resource, old: Served) -> Outcome:
-        try:
-            with self._head(resource, old.entry) as answer:
-                head = replace(head_of(answer), length=None)
-                if answer.status == 304 or (answer.status == 200 and _same(old.entry, head)):
-                    return replace(old, state="REVALIDATED")
-                if answer.status == 200:
-                    refuse_html(resource, answer.headers)
-                    return Told(head, "EXPIRED")
-                raise refusal(answer, self.shelf.clock())
-        except (UpstreamError, NotFound, Unavailable) as error:
-            log.warning("HEAD of %s/%s: %s", resource.repository.name, resource.key, error.message)
-        return replace(old, state="STALE")
-
-
-def _same(entry: Entry, head: Head) -> bool:
-    if entry.etag or head.etag:
-        return entry.etag == head.etag
-    return entry.last_modified is not None and entry.last_modified == head.last_modified
+    def _reheaded(self, resource: Resource, known: Known, old: Served) -> Outcome:
+        name = f"HEAD {resource.repository.name}@{known.epoch}/{resource.key}"
+        fill, won = self.flights.board(name, lambda fill: self.fetch.look(fill, resource, known, old.entry))
+        if not won or not fill.wait_for(Stage.SETTLED, PATIENCE):
+            return old
+        if fill.told is not None:
+            return Told(fill.told, "EXPIRED")
+        served = self.shelf.take(fill.entry, fill.state) if fill.entry else None
+        return served or replace(old, state="STALE")

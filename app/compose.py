@@ -38,7 +38,7 @@ class Rest(PathConverter):
     """Everything that follows, even what the path check will refuse."""
 
     part_isolating = False  # it spans slashes
-    regex = ".*?"
+    regex = "(?s:.*?)"
 
 
 class Departed:

@@ -14,8 +14,8 @@ from pathlib import Path
 from app import metrics
 from app.errors import ArtifactError, Gone, NotFound, StoreDown, Unavailable, UpstreamDenied, UpstreamError
 from app.fills.fill import Fill
-from app.fills.receive import Receipt, receive, refuse_html
-from app.fills.spool import noted
+from app.fills.receive import Receipt, head_of, receive, refuse_html
+from app.fills.spool import Head, noted
 from app.freshness import Freshness, forgettable, judge, renewed, rested
 from app.resource import Entry, Resource
 from app.shelf import Shelf
@@ -64,6 +64,35 @@ class Fetch:
         download = self.upstreams.open(resource, method, validators(resource, entry))
         metrics.upstream(resource.repository.name, download.status, time.monotonic() - begun)
         return download
+
+    def head(self, resource: Resource, entry: Entry | None) -> Download:
+        """HEAD upstream; a GET whose body is left alone where upstream knows no HEAD."""
+        answer = self.open(resource, "HEAD", entry)
+        if answer.status not in (405, 501):
+            return answer
+        answer.close()
+        return self.open(resource, "GET", entry)
+
+    def look(self, fill: Fill, resource: Resource, known: Known, old: Entry) -> None:
+        """Settle with whether `old` is still upstream's, by a HEAD: nothing is downloaded, nothing new stored."""
+        fence = self._fence(known)
+        now = self.shelf.clock()
+        try:
+            with self.head(resource, old) as answer:
+                head = replace(head_of(answer), length=None)
+                if answer.status not in (200, 304):
+                    raise refusal(answer, now)
+                if answer.status == 200 and not _same(old, head):
+                    refuse_html(resource, answer.headers)
+                    fill.tell(head)
+                    return
+                entry, state = renewed(old, now, fence), "REVALIDATED"
+        except (UpstreamError, NotFound, Unavailable) as error:
+            log.warning("HEAD of %s: %s", fill.name, error.message)
+            entry = rested(old, resource.ttl, now, fence, retry_after=error.retry_after)
+            state = "STALE"
+        self._record(resource, known, entry)
+        fill.settle(entry, state)
 
     # -- the lock, and another node's fill ----------------------------------------------------------------
 
@@ -158,8 +187,9 @@ class Fetch:
             return
         now = self.shelf.clock()
         entry = replace(entry, fetched=now, checked=now, fence=receipt.fence)
-        fill.settle(entry if self._record(resource, known, entry) else None)
-        metrics.fill(resource.repository.name, "stored")
+        recorded = self._record(resource, known, entry)
+        metrics.fill(resource.repository.name, "stored" if recorded else "unrecorded")
+        fill.settle(entry if recorded else None)
 
     def _gone(self, fill: Fill, resource: Resource, known: Known, fence: int, status: int) -> None:
         name, key = resource.repository.name, resource.key
@@ -206,6 +236,12 @@ def validators(resource: Resource, entry: Entry | None) -> Mapping[str, str]:
         return {}
     pairs = (("If-None-Match", entry.etag), ("If-Modified-Since", entry.last_modified))
     return {name: value for name, value in pairs if value}
+
+
+def _same(entry: Entry, head: Head) -> bool:
+    if entry.etag or head.etag:
+        return entry.etag == head.etag
+    return entry.last_modified is not None and entry.last_modified == head.last_modified
 
 
 def refusal(download: Download, now: float) -> ArtifactError:

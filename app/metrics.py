@@ -39,7 +39,7 @@ def request(repository: str, method: str, status: int, cache: str, sent: int, se
 
 
 def fill(repository: str, result: str) -> None:
-    """One finished visit: `stored`, `unchanged`, or the code of the error it ended with."""
+    """One finished visit: `stored`, `unrecorded`, `unchanged`, or the code of the error it ended with."""
     FILLS.labels(repository, result).inc()
 
 

@@ -23,11 +23,11 @@ class Kind(StrEnum):
 class UpstreamOptions:
     """How one remote's upstream is dialled; every time limit is in seconds."""
 
-    proxy: str | None = None
+    proxy: str | None = field(default=None, repr=False)  # it and the headers may hold secrets
     ca_file: str | None = None
     client_cert: str | None = None
     client_key: str | None = None
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     connect_timeout: float = 5.0
     first_byte_timeout: float = 30.0
     stall_timeout: float = 30.0

@@ -1,0 +1,1 @@
+"""Downloads in progress: their shared state, their files, and the process that owns them."""

@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import IntEnum
 
+from app import metrics
 from app.errors import ArtifactError, Unavailable, UpstreamUnreachable
 from app.fills.spool import Head, Spool
 from app.resource import Entry
@@ -44,6 +45,7 @@ class Fill:
         self.stage = Stage.OPENING
         self.head: Head | None = None
         self.entry: Entry | None = None
+        self.told: Head | None = None  # the answer to a HEAD
         self.state = ""  # X-Cache, where the fill settled without a body
         self.error: ArtifactError | None = None
         self.available = 0
@@ -62,9 +64,13 @@ class Fill:
             self._changed.notify_all()
 
     def progress(self, written: int) -> None:
-        if written > TAIL:
+        """So many bytes are on disk. With a known length only its end is withheld; without one, any byte may be
+        the last, so the newest TAIL bytes are."""
+        length = self.head.length if self.head else None
+        ready = written - TAIL if length is None else min(written, length - TAIL)
+        if ready > self.available:
             with self._changed:
-                self.available = written - TAIL
+                self.available = ready
                 self._changed.notify_all()
 
     def verified(self, size: int) -> None:
@@ -75,6 +81,12 @@ class Fill:
     def settle(self, entry: Entry | None, state: str = "") -> None:
         with self._changed:
             self.entry, self.state, self.stage = entry, state, Stage.SETTLED
+            self._changed.notify_all()
+
+    def tell(self, head: Head) -> None:
+        """Settle with nothing but upstream's word of what it has now."""
+        with self._changed:
+            self.told, self.stage = head, Stage.SETTLED
             self._changed.notify_all()
 
     def fail(self, error: ArtifactError) -> None:
@@ -145,6 +157,7 @@ class Flights:
             if running is not None:
                 return running, False
             fill = self._running[name] = Fill(name)
+            metrics.RUNNING.set(len(self._running))
         try:
             threading.Thread(target=self._fly, args=(fill, work), name=f"fill {name}", daemon=True).start()
         except RuntimeError:  # no more threads: nobody may wait for a fill that never runs
@@ -162,6 +175,7 @@ class Flights:
         finally:
             with self._idle:
                 del self._running[fill.name]
+                metrics.RUNNING.set(len(self._running))
                 self._idle.notify_all()
 
     def running(self) -> int:

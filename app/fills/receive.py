@@ -14,7 +14,7 @@ from app.resource import Entry, Resource
 from app.stores.base import Blobs
 from app.upstream import Download
 
-CHUNK = 1 << 20  # bytes asked for at a time; a read returns as soon as there are some
+CHUNK = 1 << 18  # bytes asked for at a time; a read returns as soon as there are some
 HTML = (b"<!doctype html", b"<html")
 
 
@@ -62,13 +62,12 @@ def receive(fill: Fill, resource: Resource, download: Download, receipt: Receipt
         spool.describe(head)
         fill.arrive(head, spool)
         while chunk:
-            sums.update(chunk)
             spool.write(chunk)
-            fill.progress(spool.size)
+            fill.progress(spool.size)  # before hashing: the readers' first byte waits for no checksum
+            sums.update(chunk)
             chunk = download.read(CHUNK)
         digest = _verified(sums, head, spool.size)
         fill.verified(spool.size)
-        spool.sync()
         receipt.blobs.adopt(spool.path, digest)
         return Entry(digest, spool.size, head.content_type, head.etag, head.last_modified)
     finally:

@@ -1,0 +1,1 @@
+"""Local repositories: how a file becomes visible, and how it goes."""

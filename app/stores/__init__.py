@@ -1,0 +1,1 @@
+"""The seams of storage and what is behind them."""

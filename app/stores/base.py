@@ -51,8 +51,9 @@ class Index(Protocol):
     def commit(
         self, repository: str, key: str, path: str, entry: Entry, epoch: int, present: Callable[[], bool]
     ) -> bool:
-        """Record `entry` unless a newer one (fence) is there, the epoch moved on, or the bytes are gone.
+        """Record `entry` unless a newer one (fence) is there, a flush deleted since `epoch`, or the bytes are gone.
 
+        Where flushes since `epoch` only expired, it is recorded with `checked` 0: kept, and asked about.
         Excludes garbage collection of the same digest for its duration; `present` is asked inside that
         exclusion. True if `entry` is now the recorded one.
         """

@@ -1,6 +1,6 @@
 """The index in PostgreSQL (13 or newer): the statements, their locks, and the schema's migration.
 
-repositories  name -> epoch                          no row: epoch 0
+repositories  name -> epoch, forgotten               no row: both 0; forgotten: the epoch that the last delete began
 entries       (repository, sha256 of key) -> Entry   with the key and the path in full
 fences        a sequence; every win of a lock takes one
 
@@ -31,6 +31,12 @@ INDEXED = 256  # characters of a path that the index sorts by
 _NAMES = [field.name for field in fields(Entry)]
 _COLUMNS = SQL(", ".join(_NAMES))
 _VALUES = SQL(", ".join(f"%({name})s" for name in _NAMES))
+_CHECKED_BY_EPOCH = SQL(", ").join(
+    SQL("CASE WHEN %(epoch)s >= coalesce(epoch, 0) THEN %(checked)s::double precision ELSE 0 END")
+    if name == "checked"
+    else SQL(f"%({name})s")
+    for name in _NAMES
+)
 _REPLACED = SQL(", ".join(f"{name} = excluded.{name}" for name in ["path", *_NAMES]))
 
 _FIND = SQL(
@@ -40,14 +46,15 @@ _FIND = SQL(
     LEFT JOIN entries ON repository = %(repository)s AND key_hash = %(key_hash)s
     """
 ).format(columns=_COLUMNS)
-_COMMIT = SQL(
+_COMMIT = SQL(  # what began before an expiring flush is kept, expired; before a deleting one, refused
     """
     INSERT INTO entries (repository, key_hash, key, path, {columns})
     SELECT %(repository)s, %(key_hash)s, %(key)s, %(path)s, {values}
-    WHERE %(epoch)s = coalesce((SELECT epoch FROM repositories WHERE name = %(repository)s), 0)
+    FROM (VALUES (1)) AS one LEFT JOIN repositories ON name = %(repository)s
+    WHERE %(epoch)s >= coalesce(forgotten, 0)
     ON CONFLICT (repository, key_hash) DO UPDATE SET {replaced} WHERE entries.fence <= excluded.fence
     """
-).format(columns=_COLUMNS, values=_VALUES, replaced=_REPLACED)
+).format(columns=_COLUMNS, values=_CHECKED_BY_EPOCH, replaced=_REPLACED)
 _PUBLISH = SQL(
     """
     INSERT INTO entries (repository, key_hash, key, path, {columns})
@@ -63,6 +70,7 @@ _RAISE = """
     INSERT INTO repositories (name, epoch) VALUES (%s, 1)
     ON CONFLICT (name) DO UPDATE SET epoch = repositories.epoch + 1 RETURNING epoch
     """
+_FORGOTTEN = "UPDATE repositories SET forgotten = epoch WHERE name = %s"
 _WITHIN = SQL(
     "repository = %(repository)s AND left(path, {indexed}) LIKE %(like)s AND starts_with(path, %(prefix)s)"
 ).format(indexed=INDEXED)
@@ -78,8 +86,8 @@ _DELETE = SQL(  # all parts of a statement see the same snapshot: what is delete
 _DROP_UNKNOWN = """
     WITH deleted AS (DELETE FROM entries WHERE repository <> ALL (%s) RETURNING repository),
     raised AS (
-        INSERT INTO repositories (name, epoch) SELECT DISTINCT repository, 1 FROM deleted
-        ON CONFLICT (name) DO UPDATE SET epoch = repositories.epoch + 1
+        INSERT INTO repositories (name, epoch, forgotten) SELECT DISTINCT repository, 1, 1 FROM deleted
+        ON CONFLICT (name) DO UPDATE SET epoch = repositories.epoch + 1, forgotten = repositories.epoch + 1
     )
     SELECT count(*) FROM deleted
     """
@@ -151,6 +159,7 @@ class PostgresIndex:
             connection.execute(_RAISE, [repository])
             if expire:
                 return Flushed(connection.execute(_EXPIRE, within, prepare=False).rowcount, 0)
+            connection.execute(_FORGOTTEN, [repository])
             return Flushed(*_one(connection.execute(_DELETE, within, prepare=False)))
 
     def drop_unknown(self, known: frozenset[str]) -> int:

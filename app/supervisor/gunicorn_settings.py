@@ -31,7 +31,7 @@ class Lines(Logger):  # type: ignore[misc]  # gunicorn has no types
 
 bind = f"fd://{_inherited}" if _inherited else _settings.bind
 workers = _settings.workers
-worker_class = "sync"
+worker_class = "app.web.worker.Worker"  # sync, with our own words for what is not HTTP
 preload_app = False  # a reload must read the snapshot again, and no client may be open before the fork
 timeout = 60  # a worker's single response may take longer: whoever streams calls heartbeat.beat()
 graceful_timeout = 30

@@ -28,6 +28,7 @@ class Tally:
         self._requests: Counter[tuple[str, str]] = Counter()
         self._bytes: Counter[tuple[str, str]] = Counter()
         self._ticker: threading.Thread | None = None
+        self._ended = threading.Event()
 
     def add(self, repository: str, state: str, sent: int) -> None:
         with self._lock:
@@ -51,16 +52,22 @@ class Tally:
                     self._bytes[repository, state] += sent[repository, state]
 
     def _tick(self) -> None:
-        while True:
-            time.sleep(EVERY)
+        while not self._ended.wait(EVERY):
             self.flush()
+
+    def close(self) -> None:
+        """Send what is left and end."""
+        self._ended.set()
+        if self._ticker is not None:
+            self._ticker.join()
+        self.flush()
 
 
 class Finish:
     """The end of every request, wherever it was answered."""
 
     def __init__(self, tally: Tally, repositories: Repositories) -> None:
-        self._tally = tally
+        self.tally = tally
         self.repositories = repositories
 
     def __call__(self, ask: Ask, status: int, cache: str, sent: int, note: str = "") -> None:
@@ -70,7 +77,7 @@ class Finish:
         method = ask.method if ask.method in METHODS else "OTHER"
         metrics.request(repository, method, status, cache, sent, seconds)
         if cache:
-            self._tally.add(repository, cache, sent)
+            self.tally.add(repository, cache, sent)
         line = {
             "method": ask.method,
             "path": ask.url_path,

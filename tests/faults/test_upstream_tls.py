@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import shutil
 import socket
 import ssl
 import subprocess
@@ -16,14 +15,13 @@ from typing import Any
 import pytest
 
 from app.errors import UpstreamDenied, UpstreamTimeout, UpstreamUnreachable
+from tests.conftest import require
 from tests.faults.visits import Visitor, rest, saying, speaking, visitor
 from tests.upstreams import Upstream
 
 __all__ = ["visitor"]
 
 BODY = bytes(range(256)) * 4000
-
-pytestmark = pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl is not installed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +39,7 @@ def identity(tmp_path_factory: pytest.TempPathFactory) -> Identity:
     names = ["-subj", "/CN=loopback", "-addext", "subjectAltName=IP:127.0.0.1"]
     files = ["-keyout", own.key, "-out", own.certificate]
     kind = ["-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"]
-    subprocess.run(["openssl", "req", *kind, *names, *files], check=True, capture_output=True)
+    subprocess.run([require("openssl"), "req", *kind, *names, *files], check=True, capture_output=True)
     return own
 
 

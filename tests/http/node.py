@@ -61,12 +61,12 @@ class Node:
         self.client: FlaskClient = self.app.test_client()
 
     def get(self, path: str, **headers: str) -> TestResponse:
-        return self.ask("GET", path, **headers)
+        return self.ask("GET", path, None, **headers)
 
     def head(self, path: str, **headers: str) -> TestResponse:
-        return self.ask("HEAD", path, **headers)
+        return self.ask("HEAD", path, None, **headers)
 
-    def ask(self, method: str, path: str, data: bytes | None = None, **headers: str) -> TestResponse:
+    def ask(self, method: str, path: str, data: bytes | None = None, /, **headers: str) -> TestResponse:
         sent = {name.replace("_", "-"): value for name, value in headers.items()}
         return self.client.open(path, method=method, headers=sent, data=data, buffered=True)
 
@@ -110,6 +110,8 @@ class Node:
 
     def _close(self) -> None:
         self.upstreams.close()
+        self.carrier.finish.tally.close()
+        self.app.extensions["artifactapi"].finish.tally.close()
         for shelf in (self.carrier.engine.shelf, self.app.extensions["artifactapi"].shelf):
             index, memory = shelf.catalog.index, shelf.catalog.memory
             assert isinstance(index, PostgresIndex)

@@ -112,12 +112,12 @@ def test_a_hit_is_one_command_to_redis(warm: Node, own_valkey: Valkey) -> None:
 def test_counters_go_to_redis_in_batches(warm: Node, own_valkey: Valkey) -> None:
     parts = warm.app.extensions["artifactapi"]
     assert isinstance(parts, Parts)
-    parts.finish._tally.flush()
+    parts.finish.tally.flush()
     before = parts.memory.counts()["up"]["HIT"][0]
     with Counted(own_valkey) as counted:
         for _ in range(TIMES):
             hit(warm, "GET", SMALL, {})
-        parts.finish._tally.flush()
+        parts.finish.tally.flush()
         assert counted.commands()["hincrby"] <= TIMES / 2, "two a second, not two a request"
     assert parts.memory.counts()["up"]["HIT"][0] - before == TIMES
 

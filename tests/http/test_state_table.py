@@ -43,7 +43,11 @@ def test_expired_unchanged_is_revalidated(node: Node, upstream: Upstream) -> Non
     node.idle()
     node.clock.forward(101)
     again = node.get(A)
-    assert (again.headers["X-Cache"], again.headers["X-Artifact-Source"], body(again)) == ("REVALIDATED", "cache", BODY)
+    assert (again.headers["X-Cache"], again.headers["X-Artifact-Source"], body(again)) == (
+        "REVALIDATED",
+        "cache",
+        BODY,
+    )
     assert upstream.requests[-1].headers.get("If-None-Match") or upstream.requests[-1].headers.get("if-none-match")
     node.idle()
     assert node.get(A).headers["X-Cache"] == "HIT"
@@ -228,6 +232,8 @@ def test_expired_head_revalidates_and_downloads_nothing(node: Node, upstream: Up
     node.idle()
     node.clock.forward(101)
     assert node.head(A).headers["X-Cache"] == "REVALIDATED"
+    assert node.head(A).headers["X-Cache"] == "HIT"
+    node.clock.forward(101)
     upstream.put("/dir/a.txt", NEWER)
     changed = node.head(A)
     assert (changed.status_code, changed.headers["X-Cache"]) == (200, "EXPIRED")
@@ -294,3 +300,26 @@ def test_a_client_that_leaves_ends_nothing(node: Node, upstream: Upstream) -> No
     leaving.close()
     node.idle()
     assert (body(node.get(A)), upstream.count()) == (big, 1)
+
+
+def test_an_expiring_flush_keeps_what_a_client_has_just_received(node: Node, upstream: Upstream) -> None:
+    upstream.put("/dir/a.txt", BODY)
+    assert body(node.get(A)) == BODY  # the client may have it before it is recorded
+    assert node.admin("PUT", "/cache/flush?remote=up&mode=expire").status_code == 200
+    node.idle()
+    assert node.get(A).headers["X-Cache"] == "REVALIDATED"
+    upstream.stop()
+    node.admin("PUT", "/cache/flush?remote=up&mode=expire")
+    assert (node.get(A).headers["X-Cache"], upstream.count(method="GET")) == ("STALE", 2)
+
+
+def test_expired_head_of_a_hanging_upstream_waits_once(node: Node, upstream: Upstream) -> None:
+    upstream.put("/dir/a.txt", BODY)
+    body(node.get(A))
+    node.idle()
+    node.clock.forward(101)
+    upstream.hang()
+    assert node.head(A).headers["X-Cache"] == "STALE"
+    asked = upstream.count()
+    assert (node.head(A).headers["X-Cache"], upstream.count()) == ("STALE", asked)
+    upstream.clear()

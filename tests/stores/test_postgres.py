@@ -63,7 +63,7 @@ def test_a_database_with_another_isolation_by_default(database_url: str, index: 
 
     def present() -> bool:
         with psycopg.connect(database_url, autocommit=True) as connection:
-            connection.execute("UPDATE repositories SET epoch = 7 WHERE name = 'alpine'")
+            connection.execute("UPDATE repositories SET epoch = 7, forgotten = 7 WHERE name = 'alpine'")
         seen.append("epoch raised in mid-commit")
         return True
 

@@ -12,7 +12,8 @@ def upgrade() -> None:
         """
         CREATE TABLE repositories (
             name text COLLATE "C" PRIMARY KEY,
-            epoch bigint NOT NULL
+            epoch bigint NOT NULL,
+            forgotten bigint NOT NULL DEFAULT 0
         )
         """
     )

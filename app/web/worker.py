@@ -1,0 +1,48 @@
+"""gunicorn's sync worker, except that a request it cannot even parse is refused in this project's JSON."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import secrets
+import socket
+import time
+from typing import Any
+
+from gunicorn.http import errors as http
+from gunicorn.workers.sync import SyncWorker
+
+from app.errors import ArtifactError
+from app.resource import Ask
+from app.web import problem, wire
+
+log = logging.getLogger("artifactapi.request")
+
+OURS = (http.ConfigurationProblem, http.InvalidResponseHeader, http.InvalidResponseHeaderName)
+STATUSES: dict[type[Exception], tuple[int, str]] = {  # what is in no row is a 400
+    http.LimitRequestLine: (414, "uri_too_long"),
+    http.LimitRequestHeaders: (431, "headers_too_large"),
+    http.ExpectationFailed: (417, "expectation_failed"),
+    http.UnsupportedTransferCoding: (501, "unsupported_transfer_coding"),
+    http.ForbiddenProxyRequest: (403, "forbidden"),
+}
+
+
+class Worker(SyncWorker):  # type: ignore[misc]
+    """Everything but handle_error is gunicorn's own."""
+
+    def handle_error(self, req: Any, client: socket.socket, addr: Any, exc: BaseException) -> None:
+        """Refuse what is not HTTP; what is wrong in this server stays with gunicorn, which logs it whole."""
+        if not isinstance(exc, http.ParseException) or isinstance(exc, OURS):
+            super().handle_error(req, client, addr, exc)
+            return
+        status, code = STATUSES.get(type(exc), (400, "bad_request"))
+        error = ArtifactError("the request is not valid HTTP, or larger than this server reads", code=code)
+        error.status = status
+        ask = Ask("GET", "", "", request_id=secrets.token_hex(8), started=time.time())
+        _, headers, body = problem.render(error, ask.request_id)
+        with contextlib.suppress(OSError):
+            wire.refuse(client, ask, status, headers, body)
+        peer = addr[0] if addr else "-"
+        fields = {"status": status, "request_id": ask.request_id, "client": peer, "note": type(exc).__name__}
+        log.info("refused", extra={"fields": fields})
