@@ -1,19 +1,19 @@
 """The engine: what is served for a Resource, and what is done to be able to.
 
-    entry    lock    what happens                                                           X-Cache
-    -------  ------  ---------------------------------------------------------------------  --------------------
-    fresh    -       serve the blob; upstream is not contacted                              HIT
-    expired  -       upstream failed a moment ago: the old copy, no attempt                 STALE
-    expired  won     conditional request; 304: touch                                        REVALIDATED
-    expired  won     200: fill beside the old copy, wait up to PATIENCE for its commit      EXPIRED or UPDATING
-    expired  won     unreachable, time-out, 5xx, 429, wrong body: the old copy, rest        STALE
-    expired  won     401/403/404/410: the old copy, marked gone (or dropped, if so set)     STALE (or an error)
-    expired  lost    the old copy at once                                                   UPDATING
+    entry    lock    what happens                                                             X-Cache
+    -------  ------  -----------------------------------------------------------------------  --------------------
+    fresh    -       serve the blob; upstream is not contacted                                HIT
+    expired  -       upstream failed a moment ago: the old copy, no attempt                   STALE
+    expired  won     conditional request; 304: touch                                          REVALIDATED
+    expired  won     200: fill beside the old copy, wait up to PATIENCE for its commit        EXPIRED or UPDATING
+    expired  won     unreachable, time-out, 5xx, 429, wrong body: the old copy, rest          STALE
+    expired  won     401/403/404/410: the old copy, marked gone (or dropped, if so set)       STALE (or an error)
+    expired  lost    the old copy at once                                                     UPDATING
     expired  (HEAD)  conditional HEAD; unchanged: touch, else upstream's new head, not kept   REVALIDATED, EXPIRED
-    missing  won     look again, then fill; its bytes reach the client as they arrive       MISS
-    missing  lost    join the running fill                                                  JOINED
-    missing  -       404/410: 404, remembered for a short time; 401/403: 502, forgotten     NEGATIVE
-    missing  (HEAD)  HEAD upstream; nothing stored, its Content-Length not trusted          MISS
+    missing  won     look again, then fill; its bytes reach the client as they arrive         MISS
+    missing  lost    join the running fill                                                    JOINED
+    missing  -       404/410: 404, remembered for a short time; 401/403: 502, forgotten       NEGATIVE
+    missing  (HEAD)  HEAD upstream; nothing stored, its Content-Length not trusted            MISS
 
 Fetch, then swap: nothing here deletes a copy to make room for one that is still to come. This file is the
 reader's side of the table, shelf.py its first two rows, fetch.py what the winner of the lock does.

@@ -22,7 +22,7 @@ log = logging.getLogger("artifactapi.fills")
 
 STOP = 30.0  # seconds that running responses and fills are given
 DESCRIPTORS = 65536  # open files at most, where the system allows so many
-NICE = 10  # beside 20 cold streams hits keep their latency (p99 2.1x of idle, 4.5x to 10.6x without; make bench)
+NICE = 10  # beside 20 cold streams hits keep more of their latency (ARCHITECTURE.md has the figures)
 STACK = 512 * 1024  # bytes of a thread's stack: hundreds of slow clients are threads that sleep
 
 

@@ -253,6 +253,16 @@ class TestFlush:
             at_once([*works[:2], partial(other.flush, "alpine"), *works[2:]])
             assert one.listing("alpine") == []
 
+    def test_a_commit_begun_before_an_expiring_flush_is_kept_and_asked_about(self, index: Index) -> None:
+        epoch, _ = index.find("alpine", "a")
+        index.flush("alpine", expire=True)
+        assert index.commit("alpine", "a", "a", entry(), epoch, here)
+        assert index.find("alpine", "a")[1] == replace(entry(), checked=0)
+        index.flush("alpine")
+        assert not index.commit("alpine", "a", "a", entry(), epoch, here)
+        assert not index.commit("alpine", "a", "a", entry(), epoch + 1, here)
+        assert index.commit("alpine", "a", "a", entry(), epoch + 2, here)
+
     def test_raising_an_epoch(self, index: Index) -> None:
         assert [index.raise_epoch("alpine"), index.raise_epoch("alpine")] == [1, 2]
         assert index.epochs() == {"alpine": 2}
