@@ -20,6 +20,8 @@ ArtifactError 500
 
 from __future__ import annotations
 
+DEFECT = "this is a defect of the server; the request id is in its log"
+
 
 class ArtifactError(Exception):
     """Base of all; `retry_after` is in seconds, `upstream_status` what upstream said, both 0 for none."""

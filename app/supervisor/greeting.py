@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 
 from app.config import Settings
 from app.resource import Kind, Repository
@@ -37,20 +37,13 @@ def _line(repository: Repository, url: str, settings: Settings, token: str) -> s
         shown = '"$ADMIN_TOKEN"' if settings.admin_token else token
         key = "" if settings.auth == "open" else f" -u admin:{shown}"
         return f"curl -f{key} -T FILE {url}/FILE"
-    return _CLIENTS.get(repository.package, _curl)(repository.name, url)
+    tail = next((path for site, path in _TREES.items() if site in repository.base_urls[0]), "PATH")
+    return _CLIENTS.get(repository.package, _CURL).format(name=repository.name, url=url, tail=tail)
 
 
-def _curl(name: str, url: str) -> str:
-    return f"curl -fLO {url}/PATH"
-
-
-def _dnf(name: str, url: str) -> str:
-    repository = f"{url}/$releasever/BaseOS/$basearch/os"
-    return f"dnf --repofrompath='{name},{repository}' --repo={name} install PACKAGE"
-
-
-def _apk(name: str, url: str) -> str:
-    return f"apk add --repository {url}/latest-stable/main PACKAGE"
-
-
-_CLIENTS: dict[str, Callable[[str, str], str]] = {"rpm": _dnf, "apk": _apk}
+_CURL = "curl -fLO {url}/PATH"
+_CLIENTS = {
+    "rpm": "dnf --repofrompath='{name},{url}/{tail}' --repo={name} install PACKAGE",
+    "apk": "apk add --repository {url}/{tail} PACKAGE",
+}
+_TREES = {"almalinux": "$releasever/BaseOS/$basearch/os", "alpine": "latest-stable/main"}  # where PATH is known

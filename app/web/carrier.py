@@ -11,7 +11,7 @@ import time
 from dataclasses import dataclass
 
 from app.cache import Arriving, Engine, Outcome
-from app.errors import ArtifactError, NotFound
+from app.errors import DEFECT, ArtifactError, NotFound
 from app.fills.fill import TAIL, Stage
 from app.formats import FORMATS
 from app.repositories import Repositories
@@ -121,6 +121,10 @@ class Carrier:
             outcome = self._outcome(handed)
         except ArtifactError as error:
             self._refuse(conn, ask, error, told)
+            return
+        except Exception:
+            log.exception("%s %s", ask.method, ask.url_path)
+            self._refuse(conn, ask, ArtifactError(DEFECT), told)
             return
         try:
             _settle(ask, outcome)

@@ -9,7 +9,7 @@ from flask import Flask, Response, g, request
 from werkzeug.exceptions import HTTPException
 from werkzeug.exceptions import MethodNotAllowed as WrongMethod
 
-from app.errors import ArtifactError, MethodNotAllowed
+from app.errors import DEFECT, ArtifactError, MethodNotAllowed
 from app.web import client, problem
 from app.web.node import ask, node
 
@@ -34,7 +34,7 @@ def _answer(error: Exception) -> Response:
     elif not isinstance(error, ArtifactError):
         log.exception("%s %s", ask().method, ask().url_path)
         detail = "".join(traceback.format_exception_only(error)).strip() if node().settings.debug else ""
-        error = ArtifactError("this is a defect of the server; the request id is in its log")
+        error = ArtifactError(DEFECT)
     status, headers, body = problem.render(error, ask().request_id, detail)
     g.handed = False
     g.cache = dict(headers).get("X-Cache", "")

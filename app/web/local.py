@@ -22,6 +22,7 @@ PREFIX = "/api/v1/local"
 blueprint = Blueprint("local", __name__, url_prefix=PREFIX)
 PIECE = 1 << 18  # bytes read from the client at a time
 UNSAID = frozenset({"", "application/x-www-form-urlencoded"})  # what curl --data-binary says of any file
+STALLED = 30.0  # seconds an uploading client may send no byte; less than gunicorn's timeout
 MOST_MEMORY, MOST_PARTS = 1 << 20, 100  # bytes of a multipart body's fields and headers, which nobody needs here
 
 
@@ -91,7 +92,12 @@ def _copy(stream: IO[bytes] | _Body, upload: Upload) -> None:
 
 
 class _Body:
-    """The client's body, in whatever coding it comes; a long upload is not a hung worker."""
+    """The client's body, in whatever coding it comes; a long upload is not a hung worker, a stalled one ends."""
+
+    def __init__(self) -> None:
+        client = request.environ.get("gunicorn.socket")
+        if client is not None:
+            client.settimeout(STALLED)
 
     def read(self, size: int) -> bytes:
         heartbeat.beat()

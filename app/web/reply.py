@@ -152,6 +152,8 @@ def _spans(ask: Ask, outcome: Served | Arriving, head: Head) -> list[Span] | Non
     if wanted is None or wanted.units != "bytes" or len(wanted.ranges) > MOST_RANGES:
         return None
     spans = [span for first, stop in wanted.ranges if (span := _span(first, stop, size)) is not None]
+    if not spans and len(wanted.ranges) > 1:
+        return None  # librepo falls back on the whole body, and only then
     if not spans:
         raise RangeNotSatisfiable("no requested range lies within the body", size)
     if sum(span.length or 0 for span in spans) > size:

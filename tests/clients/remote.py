@@ -50,7 +50,7 @@ class Remote:
 
     def _settle(self) -> None:
         """Wait until all that upstream gave is recorded: a client has its last byte a moment before that,
-        and a flush in that moment drops the fill."""
+        and a client that asks in that moment after a flush would fetch once more."""
         for path in {hit.path for hit in self.upstream.hits() if (hit.method, hit.status) == ("GET", 200)}:
             eventually(lambda path=path: self._state(path) != "MISS", f"{path} is recorded")  # type: ignore[misc]
 
