@@ -72,6 +72,8 @@ class Engine:
         if (served := self.shelf.stored(resource, known)) is not None:
             return served
         old = self.shelf.take(known.entry, "UPDATING") if known.entry else None
+        if old is None and resource.repository.kind is Kind.LOCAL:
+            raise StoreDown("the bytes of a hosted file are missing or damaged")
         if old is None:
             known = replace(known, entry=None)
             return self._told(resource) if ask.method == "HEAD" else self._missing(resource, known)

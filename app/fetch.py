@@ -12,7 +12,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from app import metrics
-from app.errors import ArtifactError, Gone, NotFound, StoreDown, Unavailable, UpstreamDenied, UpstreamError
+from app.errors import (
+    ArtifactError,
+    Gone,
+    NotFound,
+    StoreDown,
+    Unavailable,
+    UpstreamDenied,
+    UpstreamError,
+    UpstreamTimeout,
+    UpstreamUnreachable,
+)
 from app.fills.fill import Fill
 from app.fills.receive import Receipt, head_of, receive, refuse_html
 from app.fills.spool import Head, noted
@@ -75,8 +85,18 @@ class Fetch:
 
     def look(self, fill: Fill, resource: Resource, known: Known, old: Entry) -> None:
         """Settle with whether `old` is still upstream's, by a HEAD: nothing is downloaded, nothing new stored."""
-        fence = self._fence(known)
-        now = self.shelf.clock()
+        held = self._try_lock(f"{resource.repository.name}@{known.epoch}/{resource.key}")
+        if held is None:  # a download of it runs, and knows better
+            fill.settle(old, "UPDATING")
+            return
+        try:
+            self._looked(fill, resource, known, old)
+        finally:
+            held.release()
+
+    def _looked(self, fill: Fill, resource: Resource, known: Known, old: Entry) -> None:
+        """Only what a GET would hear too rests the entry: some upstreams refuse every HEAD and answer GET."""
+        fence, now = self._fence(known), self.shelf.clock()
         try:
             with self.head(resource, old) as answer:
                 head = replace(head_of(answer), length=None)
@@ -86,12 +106,14 @@ class Fetch:
                     refuse_html(resource, answer.headers)
                     fill.tell(head)
                     return
-                entry, state = renewed(old, now, fence), "REVALIDATED"
+            entry, state = renewed(old, now, fence), "REVALIDATED"
         except (UpstreamError, NotFound, Unavailable) as error:
             log.warning("HEAD of %s: %s", fill.name, error.message)
-            entry = rested(old, resource.ttl, now, fence, retry_after=error.retry_after)
-            state = "STALE"
-        self._record(resource, known, entry)
+            entry, state = rested(old, resource.ttl, now, fence, retry_after=error.retry_after), "STALE"
+            if not isinstance(error, UpstreamTimeout | UpstreamUnreachable):
+                entry = old
+        if entry is not old:
+            self._record(resource, known, entry)
         fill.settle(entry, state)
 
     # -- the lock, and another node's fill ----------------------------------------------------------------
@@ -176,7 +198,10 @@ class Fetch:
             raise refusal(download, now)
 
     def _received(self, fill: Fill, resource: Resource, known: Known, receipt: Receipt, download: Download) -> None:
-        """A new body; once its readers have seen it whole, a store that is down only means it is not kept."""
+        """A new body; once its readers have seen it whole, a store that is down only means it is not kept.
+
+        Nor is one whose end was only the connection's: a killed upstream looks the same (RFC 9112, 8).
+        """
         try:
             entry = receive(fill, resource, download, receipt)
         except StoreDown as error:
@@ -187,7 +212,8 @@ class Fetch:
             return
         now = self.shelf.clock()
         entry = replace(entry, fetched=now, checked=now, fence=receipt.fence)
-        recorded = self._record(resource, known, entry)
+        proven = download.framed or resource.expected is not None
+        recorded = proven and self._record(resource, known, entry)
         metrics.fill(resource.repository.name, "stored" if recorded else "unrecorded")
         fill.settle(entry if recorded else None)
 

@@ -40,7 +40,9 @@ def main() -> int:
         signal.signal(number, lambda *_: stopping.set())
     signal.signal(signal.SIGHUP, lambda *_: _reload(carrier, settings))
     carrier.serve(_listener(settings), stopping)
-    return 0 if carrier.drain(STOP) else 1
+    drained = carrier.drain(STOP)
+    carrier.finish.tally.close()
+    return 0 if drained else 1
 
 
 def _raise_descriptors() -> None:

@@ -31,11 +31,21 @@ class Checksums:
         if self._seen <= INLINE:
             self._hash(chunk)
             return
-        if self._queue is None:
-            self._queue = queue.Queue(maxsize=8)
-            self._thread = threading.Thread(target=self._drain, args=(self._queue,), daemon=True)
-            self._thread.start()
-        self._queue.put(chunk)
+        if self._queue is None and not self._branch_off():
+            self._hash(chunk)
+        elif self._queue is not None:
+            self._queue.put(chunk)
+
+    def _branch_off(self) -> bool:
+        """Start the thread; False where none is to be had, and the caller hashes on."""
+        chunks: queue.Queue[bytes | None] = queue.Queue(maxsize=8)
+        thread = threading.Thread(target=self._drain, args=(chunks,), daemon=True)
+        try:
+            thread.start()
+        except RuntimeError:
+            return False
+        self._queue, self._thread = chunks, thread
+        return True
 
     def finish(self) -> str:
         """Wait for the last chunk; the sha256 in hex. Call it also to give up: it ends the thread."""

@@ -15,6 +15,7 @@ from app.stores.base import Blobs
 from app.upstream import Download
 
 CHUNK = 1 << 18  # bytes asked for at a time; a read returns as soon as there are some
+SNIFFED = 16  # bytes behind white space that tell a page
 HTML = (b"<!doctype html", b"<html")
 
 
@@ -34,7 +35,7 @@ def refuse_html(resource: Resource, headers: Mapping[str, str], start: bytes = b
     if resource.html:
         return
     declared = (headers.get("Content-Type") or "").partition(";")[0].strip().lower()
-    if declared in ("text/html", "application/xhtml+xml") or start.lstrip()[:16].lower().startswith(HTML):
+    if declared in ("text/html", "application/xhtml+xml") or start.lstrip()[:SNIFFED].lower().startswith(HTML):
         raise UpstreamLied("upstream answered with an HTML page instead of the file")
 
 
@@ -55,6 +56,8 @@ def receive(fill: Fill, resource: Resource, download: Download, receipt: Receipt
     """
     head = head_of(download)
     chunk = download.read(CHUNK)
+    while chunk and len(chunk.lstrip()) < SNIFFED and (more := download.read(CHUNK)):
+        chunk += more
     refuse_html(resource, download.headers, chunk)
     sums = Checksums(resource.expected)
     spool = Spool(receipt.spools, fill.name, receipt.fence)

@@ -19,6 +19,7 @@ from app.errors import StoreDown
 from app.resource import Entry
 from app.stores.base import Flushed, Index, Memory, Recollection
 
+PUBLISH = (0.0, 0.6, 0.6)  # seconds before each try to tell the memory of a flush
 FRESH = 300.0  # seconds a copy is trusted without asking the index
 
 log = logging.getLogger(__name__)
@@ -100,11 +101,12 @@ class Catalog:
     def flush(self, repository: str, prefix: str = "", expire: bool = False) -> tuple[Flushed, int]:
         """Index.flush, and how many copies the memory lost by it (0 while it is down: their epoch is over)."""
         flushed = self.index.flush(repository, prefix, expire)
-        removed = 0
-        with _best_effort():
-            self.memory.raise_epochs(self.index.epochs())
-            removed = self.memory.flush(repository)
-        return flushed, removed
+        for pause in PUBLISH:  # a hiccup of one process must not leave the others trusting old copies
+            time.sleep(pause)
+            with _best_effort():
+                self.memory.raise_epochs(self.index.epochs())
+                return flushed, self.memory.flush(repository)
+        return flushed, 0
 
     def _recall(self, repository: str, key: str) -> Recollection | None:
         """The memory's answer, None while it is down; a distrusted one is told the epochs and asked again."""

@@ -32,6 +32,7 @@ class Download:
         self.status: int = response.status
         self.url: str = parse_url(url)._replace(auth=None, query=None).url
         self._host = where(url)
+        self.framed: bool = response.chunked or response.length_remaining is not None or coding is not None
         self.length: int | None = None if coding else response.length_remaining
         self.headers: Mapping[str, str] = _described(response, coding)
         self._source = self._raw if coding is None else Decoded(self._raw, coding).read1

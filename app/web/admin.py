@@ -10,6 +10,7 @@ from prometheus_flask_exporter import PrometheusMetrics
 
 from app import __version__, maintenance, paths
 from app.errors import BadRequest, NotFound, StoreDown
+from app.web import heartbeat
 from app.web.auth import require_admin, require_metrics
 from app.web.node import node
 
@@ -88,7 +89,8 @@ def flush() -> Response:
     if remote is not None and remote not in node().repositories.remotes:
         raise NotFound("no such remote", code="unknown_remote")
     names = [remote] if remote is not None else list(node().repositories.remotes)
-    done = maintenance.flush(node().shelf.catalog, names, paths.check(prefix), expire=mode == "expire")
+    with heartbeat.beating():
+        done = maintenance.flush(node().shelf.catalog, names, paths.check(prefix), expire=mode == "expire")
     log.info("flush", extra={"fields": {"remote": remote, "path": prefix, "mode": mode}})
     return jsonify(remote=remote, flushed={"redis_keys": done.redis_keys, "s3_objects": done.unreferenced})
 

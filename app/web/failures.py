@@ -9,7 +9,7 @@ from flask import Flask, Response, g, request
 from werkzeug.exceptions import HTTPException
 from werkzeug.exceptions import MethodNotAllowed as WrongMethod
 
-from app.errors import DEFECT, ArtifactError, MethodNotAllowed
+from app.errors import DEFECT, ArtifactError, MethodNotAllowed, StoreDown
 from app.web import client, problem
 from app.web.node import ask, node
 
@@ -35,6 +35,8 @@ def _answer(error: Exception) -> Response:
         log.exception("%s %s", ask().method, ask().url_path)
         detail = "".join(traceback.format_exception_only(error)).strip() if node().settings.debug else ""
         error = ArtifactError(DEFECT)
+    if isinstance(error, StoreDown):
+        log.warning("%s", error.message, extra={"fields": {"request_id": ask().request_id}})
     status, headers, body = problem.render(error, ask().request_id, detail)
     g.handed = False
     g.cache = dict(headers).get("X-Cache", "")

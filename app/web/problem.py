@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 import math
 
-from app.errors import ArtifactError, MethodNotAllowed, NotFound, RangeNotSatisfiable, Unauthorized
+from app.errors import ArtifactError, MethodNotAllowed, NotFound, RangeNotSatisfiable, StoreDown, Unauthorized
 from app.web.reply import Headers
+
+STORE = "a store of this server does not answer or is full; the request id is in its log"
 
 
 def render(error: ArtifactError, request_id: str, detail: str = "") -> tuple[int, Headers, bytes]:
     """(status, headers, body) of API.md's error form; `detail` is only for DEBUG."""
-    told = {"error": error.code, "message": error.message, "request_id": request_id}
+    message = STORE if isinstance(error, StoreDown) else error.message  # which names addresses and accounts
+    told = {"error": error.code, "message": message, "request_id": request_id}
     if detail:
         told["detail"] = detail
     headers = [("Content-Type", "application/json")]

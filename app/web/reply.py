@@ -135,10 +135,13 @@ def _sized(reply: Answer) -> Answer:
 def _unmodified(ask: Ask, head: Head) -> bool:
     """RFC 9110, 13.2.2: If-None-Match outranks If-Modified-Since; the others do not concern reads."""
     environ = {"REQUEST_METHOD": ask.method}
-    for name in ("if-none-match", "if-modified-since"):
-        if name in ask.headers:
-            environ["HTTP_" + name.upper().replace("-", "_")] = ask.headers[name]
-    if len(environ) == 1:
+    if "if-none-match" in ask.headers:
+        if head.etag is None and ask.headers["if-none-match"].strip() != "*":
+            return False
+        environ["HTTP_IF_NONE_MATCH"] = ask.headers["if-none-match"]
+    elif "if-modified-since" in ask.headers:
+        environ["HTTP_IF_MODIFIED_SINCE"] = ask.headers["if-modified-since"]
+    else:
         return False
     return not is_resource_modified(environ, etag=head.etag, last_modified=head.last_modified)
 
@@ -170,8 +173,11 @@ def _span(first: int, stop: int | None, size: int) -> Span | None:
 
 
 def _near(outcome: Arriving, spans: list[Span]) -> bool:
-    """A range of an arriving body is only for who need not wait for its beginning."""
-    return len(spans) == 1 and spans[0].start <= outcome.fill.available
+    """A range of an arriving body is only for who need not wait for its beginning, and only to the end that is
+    withheld: a range before it would be whole before anything is verified."""
+    if len(spans) != 1 or spans[0].length is None or spans[0].start > outcome.fill.available:
+        return False
+    return outcome.fill.complete or spans[0].start + spans[0].length == outcome.head.length
 
 
 def _if_range(ask: Ask, head: Head) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+import struct
 from contextlib import closing
 
 from flask import Response, g, request
@@ -14,7 +16,9 @@ from app.web.handover import HANDED
 from app.web.node import node
 from app.web.reply import Answer, Span, answer
 
-SMALL = 256 * 1024  # bytes of a body that a worker sends itself; more could keep it from the next request
+SMALL = 64 * 1024  # bytes of a body that a worker sends itself; more could keep it from the next request
+AT_ONCE = 8 * 1024  # bytes that any socket's buffer takes without waiting for its client
+PATIENCE = struct.pack("ll", 2, 0)  # seconds, microseconds
 
 
 def repository(name: str) -> Repository:
@@ -33,8 +37,18 @@ def serve(ask: Ask, source: Repository) -> Response:
     with closing(served.file):
         reply = answer(ask, served)
         if ask.method == "HEAD" or (reply.length or 0) <= SMALL:
+            if (reply.length or 0) > AT_ONCE:
+                _make_room()
             return _response(ask, reply, served)
         return _hand_over(ask, served)
+
+
+def _make_room() -> None:
+    """Have the kernel take the whole body even from a client that does not read, and never wait for one long."""
+    client = request.environ.get("gunicorn.socket")
+    if client is not None:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 2 * SMALL)
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, PATIENCE)
 
 
 def _stored(ask: Ask, source: Repository) -> Served | None:

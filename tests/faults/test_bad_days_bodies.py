@@ -137,10 +137,14 @@ def test_a_body_of_unknown_length_is_framed_anew(door: Door, framing: str, size:
         elif size == BIG:
             assert unchunked(reader.so_far.partition(b"\r\n\r\n")[2]) == (body, True)
         door.settled()
-        hit = door.get("/repository/up" + file, protocol)
-        assert (hit.headers["content-length"], hit.body == body) == (str(size), True)
+        again = door.get("/repository/up" + file, protocol)
+        if framing == "chunked":
+            assert (again.headers["content-length"], again.body == body) == (str(size), True)
+        else:  # an end that a killed upstream makes too is served, and never kept
+            assert (again.cache, again.body == body) == ("MISS", True)
+            door.settled()
         door.upstream.reset()
-    if size:
+    if size and framing == "chunked":
         door.stored(body)
 
 
@@ -218,7 +222,8 @@ def test_a_range_of_a_download_that_breaks_is_cut_or_right(door: Door) -> None:
     door.upstream.cut(BREAK, "/range.bin")
     first = door.begin("/repository/up/range.bin").until(200 * KIB)
     early = door.get("/repository/up/range.bin", Range="bytes=1000-99999")
-    assert (early.status, early.whole, early.body == body[1000:100000]) == (206, True, True)
+    told = (early.status, early.whole, body.startswith(early.body))
+    assert told == (200, False, True), "a range that ends before the withheld end would look whole unverified"
     late = door.get("/repository/up/range.bin", Range=f"bytes=1000-{BIG - 1}")
     assert (late.status, late.whole, body[1000:].startswith(late.body)) == (206, False, True)
     assert not first.rest().whole
