@@ -8,6 +8,7 @@ import os
 import shutil
 import socket
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -80,8 +81,17 @@ def _offline_getaddrinfo(original: Any) -> Any:
 
 @pytest.fixture(scope="session")
 def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Valkey]:
-    """One Redis-compatible server for the whole session; a test that stops it starts its own instead."""
-    directory = tmp_path_factory.mktemp("valkey")
+    """One Redis-compatible server for the whole session; a test that stops it takes `own_valkey` instead."""
+    yield from _valkey(tmp_path_factory.mktemp("valkey"))
+
+
+@pytest.fixture
+def own_valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Valkey]:
+    """A Redis that one test may stop, and that nobody else talks to."""
+    yield from _valkey(tmp_path_factory.mktemp("v"))
+
+
+def _valkey(directory: Path) -> Iterator[Valkey]:
     server = Valkey(directory / "data", directory / "s")
     server.start()
     try:

@@ -106,11 +106,6 @@ class Fill:
         with self._changed:
             self._changed.wait_for(lambda: self.available or self.stage >= Stage.WHOLE, timeout)
 
-    @property
-    def arrived(self) -> bool:
-        """A body was or is being received: readers can have it from the spool."""
-        return self.head is not None
-
     @contextmanager
     def reading(self) -> Iterator[int]:
         """A descriptor of the bytes, good for the block even after they were adopted or deleted."""

@@ -145,19 +145,6 @@ def test_without_the_index_there_is_no_flush(node: Node) -> None:
 
 
 @pytest.fixture
-def own_valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Valkey]:
-    """A Redis that a test may stop."""
-    directory = tmp_path_factory.mktemp("v")
-    server = Valkey(directory / "data", directory / "s")
-    server.start()
-    try:
-        server.await_ready(10)
-        yield server
-    finally:
-        server.stop()
-
-
-@pytest.fixture
 def frail(remotes: dict[str, Any], tmp_path: Path, database_url: str, own_valkey: Valkey) -> Iterator[Node]:
     """A node on a Redis of its own."""
     with Node(tmp_path, database_url, own_valkey.url, remotes).running() as node:

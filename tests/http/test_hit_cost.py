@@ -25,19 +25,6 @@ APART = {"hincrby", "info", "config|resetstat"}
 
 
 @pytest.fixture
-def own_valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Valkey]:
-    """A Redis that nobody else talks to."""
-    directory = tmp_path_factory.mktemp("v")
-    server = Valkey(directory / "data", directory / "s")
-    server.start()
-    try:
-        server.await_ready(10)
-        yield server
-    finally:
-        server.stop()
-
-
-@pytest.fixture
 def warm(
     remotes: dict[str, Any], tmp_path: Path, database_url: str, own_valkey: Valkey, upstream: Upstream
 ) -> Iterator[Node]:

@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
 
 from app.repositories import load, schema
@@ -17,7 +18,6 @@ EXAMPLE = Path(__file__).parents[2] / "remotes.json"
 
 @pytest.fixture
 def validator() -> Any:
-    jsonschema = pytest.importorskip("jsonschema")
     jsonschema.Draft202012Validator.check_schema(schema())
     return jsonschema.Draft202012Validator(schema())
 
