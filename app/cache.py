@@ -15,8 +15,13 @@
     missing  -       404/410: 404, remembered for a short time; 401/403: 502, forgotten       NEGATIVE
     missing  (HEAD)  HEAD upstream; nothing stored, its Content-Length not trusted            MISS
 
+    whole    -       its headers depend on its body: sent when stored, and fetched for a HEAD as for a GET
+    switched won     a new edition: the old copy at once, the set behind it replaced as one   UPDATING
+    outdated -       its own text says so: never stale, as good as missing                    MISS
+    -        -       upstream has none: what the resource names otherwise, else its blank     (as that), MISS
+
 Fetch, then swap: nothing here deletes a copy to make room for one that is still to come. This file is the
-reader's side of the table, shelf.py its first two rows, fetch.py what the winner of the lock does.
+reader's side of the table, shelf.py its first two rows, visit.py what the winner of the lock does.
 """
 
 from __future__ import annotations
@@ -24,14 +29,14 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass, replace
 
-from app.errors import NotFound, StoreDown, UpstreamDenied
-from app.fetch import Fetch, refusal
+from app.errors import NotFound, StoreDown, UpstreamDenied, UpstreamLied
+from app.fetch import name_of
 from app.fills.fill import Fill, Flights, Stage
-from app.fills.receive import head_of, refuse_html
 from app.fills.spool import Head
-from app.resource import Ask, Kind, Resource
+from app.resource import Ask, Kind, Literal, Resource
 from app.shelf import Served, Shelf
 from app.stores.catalog import Known
+from app.visit import Visits
 
 log = logging.getLogger(__name__)
 
@@ -55,30 +60,49 @@ class Told:
     state: str
 
 
-Outcome = Served | Arriving | Told
+@dataclass(frozen=True, slots=True)
+class Blank:
+    """Upstream has nothing, and in this ecosystem that has a body of its own."""
+
+    literal: Literal
+    state: str = "MISS"
+
+
+Outcome = Served | Arriving | Told | Blank
 
 
 class Engine:
     """The state table, for GET and HEAD."""
 
-    def __init__(self, shelf: Shelf, fetch: Fetch) -> None:
+    def __init__(self, shelf: Shelf, visits: Visits) -> None:
         self.shelf = shelf
-        self.fetch = fetch
+        self.visits = visits
         self.flights = Flights()
 
     def get(self, ask: Ask, resource: Resource) -> Outcome:
         """Raises ArtifactError with what the client is to be told."""
+        try:
+            return self._get(ask, resource)
+        except (NotFound, UpstreamLied) as error:
+            if isinstance(error, NotFound) and resource.otherwise is not None:
+                return self.get(ask, resource.otherwise)
+            if resource.blank is not None:
+                return Blank(resource.blank)
+            raise
+
+    def _get(self, ask: Ask, resource: Resource) -> Outcome:
         known = self._find(resource)
         if (served := self.shelf.stored(resource, known)) is not None:
             return served
-        old = self.shelf.take(known.entry, "UPDATING") if known.entry else None
+        old = self.shelf.old(known)
         if old is None and resource.repository.kind is Kind.LOCAL:
             raise StoreDown("the bytes of a hosted file are missing or damaged")
         if old is None:
             known = replace(known, entry=None)
-            return self._told(resource) if ask.method == "HEAD" else self._missing(resource, known)
+            asked = ask.method == "HEAD" and not resource.whole
+            return self._told(resource) if asked else self._missing(resource, known)
         try:
-            renew = self._reheaded if ask.method == "HEAD" else self._renewed
+            renew = self._reheaded if ask.method == "HEAD" and not resource.whole else self._renewed
             better = renew(resource, known, old)
         except BaseException:
             old.file.close()
@@ -97,30 +121,33 @@ class Engine:
             return Known(epoch=0, entry=None, recorded=False)
 
     def _board(self, resource: Resource, known: Known) -> tuple[Fill, bool]:
-        """The epoch is part of a fill's name: after a flush nobody joins what was begun before it."""
-        name = f"{resource.repository.name}@{known.epoch}/{resource.key}"
-        return self.flights.board(name, lambda fill: self.fetch.run(fill, resource, known))
+        return self.flights.board(name_of(resource, known.epoch), lambda fill: self.visits.run(fill, resource, known))
 
     # -- missing ------------------------------------------------------------------------------------------
 
     def _missing(self, resource: Resource, known: Known) -> Outcome:
         fill, won = self._board(resource, known)
-        fill.wait_for(Stage.ARRIVING)
+        state = "MISS" if won else "JOINED"
+        fill.wait_for(Stage.SETTLED if resource.whole else Stage.ARRIVING)
+        if resource.whole and (fill.error is not None or fill.entry is not None):
+            return self._settled(fill, state)
         if fill.head is not None:
-            return Arriving(fill, fill.head, "MISS" if won else "JOINED")
+            return Arriving(fill, fill.head, state)
+        return self._settled(fill, state)
+
+    def _settled(self, fill: Fill, state: str) -> Served:
         if fill.error is not None:
             raise fill.error
-        served = self.shelf.take(fill.entry, fill.state) if fill.entry else None
+        served = self.shelf.take(fill.entry, fill.state or state) if fill.entry else None
         if served is None:
             raise StoreDown("the stored copy cannot be read", retry_after=1)
         return served
 
     def _told(self, resource: Resource) -> Told:
-        with self.fetch.head(resource, None) as answer:
-            if answer.status != 200:
-                raise refusal(answer, self.shelf.clock())
-            refuse_html(resource, answer.headers)
-            return Told(replace(head_of(answer), length=None), "MISS")
+        head = self.visits.fetch.told(resource, None)
+        if head is None:
+            raise UpstreamLied("upstream said 304 to an unconditional request")
+        return Told(head, "MISS")
 
     # -- expired ------------------------------------------------------------------------------------------
 
@@ -134,8 +161,8 @@ class Engine:
         return served or replace(old, state="STALE")
 
     def _reheaded(self, resource: Resource, known: Known, old: Served) -> Outcome:
-        name = f"HEAD {resource.repository.name}@{known.epoch}/{resource.key}"
-        fill, won = self.flights.board(name, lambda fill: self.fetch.look(fill, resource, known, old.entry))
+        name = f"HEAD {name_of(resource, known.epoch)}"
+        fill, won = self.flights.board(name, lambda fill: self.visits.look(fill, resource, known, old.entry))
         if not won or not fill.wait_for(Stage.SETTLED, PATIENCE):
             return old
         if fill.told is not None:

@@ -75,7 +75,7 @@ def run() -> None:
 
 @main.command()
 def check() -> None:
-    """Check the settings and remotes.json; every error is one line, and the exit status 1."""
+    """Check the settings and remotes.json; every error is one line, and the exit status 1; warnings leave it 0."""
     problems: list[Problem] = []
     file = Path(os.environ.get("CONFIG_PATH", "").strip() or "remotes.json")
     try:
@@ -90,7 +90,10 @@ def check() -> None:
         raise ConfigError(*problems)
     click.echo(f"{file}: {len(known.remotes)} remotes, {len(known.locals)} locals, {len(known.virtuals)} virtuals")
     for each in _all(known):
-        click.echo(f"  {each.name}: {each.kind} {each.package} {' '.join(each.base_urls)}".rstrip())
+        sources = each.base_urls or filter(None, (each.metalink, each.mirrorlist))
+        click.echo(f"  {each.name}: {each.kind} {each.package} {' '.join(sources)}".rstrip())
+    for line in repositories.collisions(_all(known)):
+        click.echo(f"artifactapi: warning: {file}: {line}", err=True)
 
 
 @main.command()

@@ -24,7 +24,8 @@ from app.stores.filesystem import FilesystemBlobs
 from app.stores.postgres import PostgresIndex
 from app.stores.redis import RedisMemory
 from app.upstream import Upstreams
-from app.web import admin, failures, local, remote, repository
+from app.visit import Visits
+from app.web import admin, docker, failures, local, remote, repository
 from app.web.carrier import Carrier
 from app.web.finish import Finish, Tally
 from app.web.handover import HANDED, Handover
@@ -69,7 +70,7 @@ def worker(settings: Settings, repositories: Repositories, clock: Clock = time.t
     finish = Finish(Tally(memory), repositories)
     app.extensions[EXTENSION] = Node(settings, repositories, shelf, memory, handover, finish)
     failures.install(app)
-    for each in (repository, remote, local, admin):
+    for each in (repository, docker, remote, local, admin):
         app.register_blueprint(each.blueprint)
     admin.exporter.init_app(app)
     metrics.CONFIG.labels(repositories.sha256).set(1)
@@ -81,8 +82,8 @@ def carrier(settings: Settings, repositories: Repositories, clock: Clock = time.
     """The fills process's loop over everything a download needs."""
     memory = RedisMemory(settings.redis_url or "")
     shelf = _shelf(settings, memory, FILLS_CONNECTIONS, clock)
-    fetch = Fetch(shelf, memory, Upstreams(), settings.layout.spool)
-    return Carrier(Engine(shelf, fetch), repositories, Finish(Tally(memory), repositories))
+    fetch = Fetch(shelf, memory, Upstreams(memory), settings.layout.spool)
+    return Carrier(Engine(shelf, Visits(fetch)), repositories, Finish(Tally(memory), repositories))
 
 
 def _shelf(settings: Settings, memory: Memory, connections: int, clock: Clock) -> Shelf:

@@ -1,7 +1,4 @@
-"""One visit to upstream for one resource: the lock, the second look, and what each answer does to what is stored.
-
-Runs on a fill's own thread, so a client that leaves ends nothing.
-"""
+"""The parts that a visit to upstream is made of: asking, the lock of a key, fences, a body nobody reads yet."""
 
 from __future__ import annotations
 
@@ -12,22 +9,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from app import metrics
-from app.errors import (
-    ArtifactError,
-    Gone,
-    NotFound,
-    StoreDown,
-    Unavailable,
-    UpstreamDenied,
-    UpstreamError,
-    UpstreamTimeout,
-    UpstreamUnreachable,
-)
+from app.errors import ArtifactError, Gone, NotFound, StoreDown, UpstreamDenied, UpstreamError
 from app.fills.fill import Fill
 from app.fills.receive import Receipt, head_of, receive, refuse_html
-from app.fills.spool import Head, noted
-from app.freshness import Freshness, forgettable, judge, renewed, rested
-from app.resource import Entry, Resource
+from app.fills.spool import Head
+from app.freshness import outdated
+from app.resource import Ask, Entry, Resource
 from app.shelf import Shelf
 from app.stores.base import Held, Memory
 from app.stores.catalog import Known
@@ -36,7 +23,7 @@ from app.upstream import Download, Upstreams, retry_after
 log = logging.getLogger(__name__)
 
 GONE = frozenset({401, 403, 404, 410})
-ELSEWHERE = 10.0  # seconds to wait for another node's fill before streaming upstream unrecorded
+NO_HEAD = frozenset({400, 405, 501})  # upstreams that know no HEAD
 
 
 class Unlocked:
@@ -49,30 +36,36 @@ class Unlocked:
 
 
 @dataclass(frozen=True, slots=True)
+class Visit:
+    """One visit under way: who waits for it, for what, what is stored of it, and the fence it commits under."""
+
+    fill: Fill
+    resource: Resource
+    known: Known
+    fence: int
+
+    @property
+    def repository(self) -> str:
+        return self.resource.repository.name
+
+
+@dataclass(frozen=True, slots=True)
 class Fetch:
-    """The parts a visit needs; `run` is what a fill's thread does."""
+    """What visits share; one per process, for many threads."""
 
     shelf: Shelf
     memory: Memory
     upstreams: Upstreams
     spools: Path
 
-    def run(self, fill: Fill, resource: Resource, known: Known) -> None:
-        """Settle or fail the fill; `known.entry` is the old copy that can be served, if there is one."""
-        held = self._lock(fill, resource, known)
-        if held is None:
-            return
-        with noted(self.spools, fill.name, held.token):
-            try:
-                self._locked(fill, resource, known)
-            finally:
-                held.release()
+    # -- asking -------------------------------------------------------------------------------------------
 
     def open(self, resource: Resource, method: str, entry: Entry | None) -> Download:
         """Ask upstream, conditionally where `entry` can be compared; counts and times its answer."""
         begun = time.monotonic()
         download = self.upstreams.open(resource, method, validators(resource, entry))
         metrics.upstream(resource.repository.name, download.status, time.monotonic() - begun)
+        metrics.quota(resource.repository.name, download.headers)
         return download
 
     def head(self, resource: Resource, entry: Entry | None) -> Download:
@@ -83,96 +76,48 @@ class Fetch:
         answer.close()
         return self.open(resource, "GET", entry)
 
-    def look(self, fill: Fill, resource: Resource, known: Known, old: Entry) -> None:
-        """Settle with whether `old` is still upstream's, by a HEAD: nothing is downloaded, nothing new stored."""
-        held = self._try_lock(f"{resource.repository.name}@{known.epoch}/{resource.key}")
-        if held is None:  # a download of it runs, and knows better
-            fill.settle(old, "UPDATING")
-            return
-        try:
-            self._looked(fill, resource, known, old)
-        finally:
-            held.release()
+    def told(self, resource: Resource, entry: Entry | None) -> Head | None:
+        """What upstream's HEAD says of it now, None for "unchanged" (304); raises what a client is to be told.
 
-    def _looked(self, fill: Fill, resource: Resource, known: Known, old: Entry) -> None:
-        """Only what a GET would hear too rests the entry: some upstreams refuse every HEAD and answer GET."""
-        fence, now = self._fence(known), self.shelf.clock()
-        try:
-            with self.head(resource, old) as answer:
-                head = replace(head_of(answer), length=None)
-                if answer.status not in (200, 304):
-                    raise refusal(answer, now)
-                if answer.status == 200 and not _same(old, head):
-                    refuse_html(resource, answer.headers)
-                    fill.tell(head)
-                    return
-            entry, state = renewed(old, now, fence), "REVALIDATED"
-        except (UpstreamError, NotFound, Unavailable) as error:
-            log.warning("HEAD of %s: %s", fill.name, error.message)
-            entry, state = rested(old, resource.ttl, now, fence, retry_after=error.retry_after), "STALE"
-            if not isinstance(error, UpstreamTimeout | UpstreamUnreachable):
-                entry = old
-        if entry is not old:
-            self._record(resource, known, entry)
-        fill.settle(entry, state)
+        A length is only believed of bytes that have a digest for a name: several registries' HEAD lengths are
+        not their GET lengths.
+        """
+        with self.head(resource, entry) as answer:
+            if answer.status == 304:
+                return None
+            if answer.status != 200:
+                raise refusal(answer, self.shelf.clock())
+            refuse_html(resource, answer.headers)
+            head = head_of(resource, answer)
+            return head if resource.vouchers else replace(head, length=None)
 
-    # -- the lock, and another node's fill ----------------------------------------------------------------
+    def body(self, visit: Visit, resource: Resource, download: Download) -> Entry:
+        """The verified bytes of an open download, on the shelf but not recorded: nobody sees them yet."""
+        if download.status != 200:
+            raise refusal(download, self.shelf.clock())
+        unseen = Fill(f"{visit.fill.name} {resource.key}")
+        return self.received(unseen, resource, download, visit.fence)
 
-    def _lock(self, fill: Fill, resource: Resource, known: Known) -> Held | None:
-        """The lock of the key; None where the fill was settled by what another node stored."""
-        held = self._try_lock(fill.name)
-        if held is not None:
-            return held
-        if known.entry is not None:
-            fill.settle(known.entry, "UPDATING")
-            return None
-        with metrics.lock_wait(resource.repository.name):
-            return self._await_other(fill, resource)
+    def received(self, fill: Fill, resource: Resource, download: Download, fence: int) -> Entry:
+        """receive(), checked by what upstream's headers promise too, and dated."""
+        refuse_html(resource, download.headers)
+        if resource.expected is None:
+            resource = replace(resource, expected=resource.format.promised(resource, download.headers))
+        entry = receive(fill, resource, download, Receipt(self.spools, self.shelf.blobs, fence))
+        now = self.shelf.clock()
+        return replace(entry, fetched=now, checked=now, fence=fence)
 
-    def _try_lock(self, name: str) -> Held | None:
+    # -- the lock of a key --------------------------------------------------------------------------------
+
+    def lock(self, name: str) -> Held | None:
+        """The fleet's lock of that name, or None where someone has it."""
         try:
             return self.memory.lock(name)
         except StoreDown:
             return Unlocked()
 
-    def _await_other(self, fill: Fill, resource: Resource) -> Held | None:
-        deadline = time.monotonic() + ELSEWHERE
-        while time.monotonic() < deadline:
-            time.sleep(0.1)
-            if (held := self._try_lock(fill.name)) is not None:
-                return held
-            again = self._look_again(resource, Known(epoch=0, entry=None))
-            if again.entry is not None and self.shelf.has(again.entry):
-                fill.settle(again.entry, "HIT")
-                return None
-        log.warning("%s is being filled elsewhere without an end; streaming it unrecorded", fill.name)
-        return Unlocked()
-
-    # -- under the lock -----------------------------------------------------------------------------------
-
-    def _locked(self, fill: Fill, resource: Resource, known: Known) -> None:
-        again = self._look_again(resource, known)
-        entry = again.entry if again.entry is not None and self.shelf.has(again.entry) else None
-        if entry and judge(entry, resource.ttl, self.shelf.clock()) is Freshness.FRESH:
-            fill.settle(entry, "HIT")
-            return
-        again = replace(again, entry=entry)
-        fence = self._fence(again)
-        try:
-            with self.open(resource, "GET", entry) as download:
-                receipt = Receipt(self.spools, self.shelf.blobs, fence)
-                self._answered(fill, resource, again, receipt, download)
-        except (UpstreamError, Unavailable) as error:
-            self._failed(fill, resource, again, fence, error)
-
-    def _look_again(self, resource: Resource, known: Known) -> Known:
-        try:
-            return self.shelf.catalog.look_again(resource.repository.name, resource.key)
-        except StoreDown:
-            return replace(known, recorded=False)
-
-    def _fence(self, known: Known) -> int:
-        """0 where the index is down: such a fill serves its readers and is not recorded."""
+    def fence(self, known: Known) -> int:
+        """0 where the index is down: such a visit serves its readers and is not recorded."""
         if not known.recorded:
             return 0
         try:
@@ -180,80 +125,26 @@ class Fetch:
         except StoreDown:
             return 0
 
-    # -- upstream's answers -------------------------------------------------------------------------------
-
-    def _answered(self, fill: Fill, resource: Resource, known: Known, receipt: Receipt, download: Download) -> None:
-        now = self.shelf.clock()
-        if download.status == 304 and known.entry is not None:
-            entry = renewed(known.entry, now, receipt.fence)
-            self._record(resource, known, entry)
-            metrics.fill(resource.repository.name, "unchanged")
-            fill.settle(entry, "REVALIDATED")
-        elif download.status == 200:
-            refuse_html(resource, download.headers)
-            self._received(fill, resource, known, receipt, download)
-        elif download.status in GONE:
-            self._gone(fill, resource, known, receipt.fence, download.status)
-        else:
-            raise refusal(download, now)
-
-    def _received(self, fill: Fill, resource: Resource, known: Known, receipt: Receipt, download: Download) -> None:
-        """A new body; once its readers have seen it whole, a store that is down only means it is not kept.
-
-        Nor is one whose end was only the connection's: a killed upstream looks the same (RFC 9112, 8).
-        """
+    def look_again(self, resource: Resource, known: Known) -> Known:
+        """What the index knows by now; an entry that cannot be served is none."""
         try:
-            entry = receive(fill, resource, download, receipt)
-        except StoreDown as error:
-            if not fill.complete:
-                raise
-            log.warning("%s is not kept: %s", fill.name, error.message)
-            fill.settle(None)
-            return
-        now = self.shelf.clock()
-        entry = replace(entry, fetched=now, checked=now, fence=receipt.fence)
-        proven = download.framed or resource.expected is not None
-        recorded = proven and self._record(resource, known, entry)
-        metrics.fill(resource.repository.name, "stored" if recorded else "unrecorded")
-        fill.settle(entry if recorded else None)
+            again = self.shelf.catalog.look_again(resource.repository.name, resource.key)
+        except StoreDown:
+            again = replace(known, recorded=False)
+        entry = again.entry
+        if entry is None or outdated(entry, self.shelf.clock()) or not self.shelf.has(entry):
+            return replace(again, entry=None)
+        return again
 
-    def _gone(self, fill: Fill, resource: Resource, known: Known, fence: int, status: int) -> None:
-        name, key = resource.repository.name, resource.key
-        if known.entry is None:
-            if status in (404, 410) and resource.remember_missing and known.recorded:
-                self.shelf.catalog.remember_missing(name, key, known.epoch, status, forgettable(resource.ttl))
-            raise _no_such(status, 404)
-        if resource.repository.on_upstream_gone == "drop":
-            self.shelf.catalog.forget(name, key, fence)
-            fill.fail(_no_such(status, status))
-            return
-        entry = rested(known.entry, resource.ttl, self.shelf.clock(), fence, gone=status)
-        self._record(resource, known, entry)
-        fill.settle(entry, "STALE")
 
-    def _failed(self, fill: Fill, resource: Resource, known: Known, fence: int, error: ArtifactError) -> None:
-        """Nothing usable came: the old copy rests, or the client is told."""
-        metrics.fill(resource.repository.name, error.code)
-        log.warning("%s: %s", fill.name, error.message)
-        if known.entry is None:
-            raise error
-        now = self.shelf.clock()
-        entry = rested(known.entry, resource.ttl, now, fence, retry_after=error.retry_after)
-        self._record(resource, known, entry)
-        fill.settle(entry, "STALE")
+def name_of(resource: Resource, epoch: int) -> str:
+    """A fill's and a lock's name; the epoch is part of it: after a flush nobody joins what began before."""
+    return f"{resource.repository.name}@{epoch}/{resource.key}"
 
-    def _record(self, resource: Resource, known: Known, entry: Entry) -> bool:
-        """Commit; False (and only a slow day) where the index is down or something newer is there."""
-        if entry.fence == 0:
-            return False
-        name, blobs = resource.repository.name, self.shelf.blobs
-        try:
-            return self.shelf.catalog.commit(
-                name, resource.key, resource.path, entry, known.epoch, lambda: blobs.exists(entry.digest)
-            )
-        except StoreDown as error:
-            log.warning("%s/%s is not recorded: %s", name, resource.key, error.message)
-            return False
+
+def beside(resource: Resource, path: str) -> Resource:
+    """Another path of the same repository, as its format resolves it."""
+    return resource.format.resolve(resource.repository, Ask("GET", resource.repository.name, path))
 
 
 def validators(resource: Resource, entry: Entry | None) -> Mapping[str, str]:
@@ -264,22 +155,17 @@ def validators(resource: Resource, entry: Entry | None) -> Mapping[str, str]:
     return {name: value for name, value in pairs if value}
 
 
-def _same(entry: Entry, head: Head) -> bool:
-    if entry.etag or head.etag:
-        return entry.etag == head.etag
-    return entry.last_modified is not None and entry.last_modified == head.last_modified
-
-
 def refusal(download: Download, now: float) -> ArtifactError:
     """What a client is told of an upstream status that brought nothing."""
     status = download.status
     if status in GONE:
-        return _no_such(status, 404)
+        return no_such(status, 404)
     wait = retry_after(download.headers, now)
     return UpstreamError(f"upstream answered {status}", retry_after=wait, upstream_status=status)
 
 
-def _no_such(upstream: int, shown: int) -> ArtifactError:
+def no_such(upstream: int, shown: int) -> ArtifactError:
+    """The error for an upstream status of GONE; `shown` is 410 where the client is to see that one."""
     if upstream in (401, 403):
         return UpstreamDenied(f"upstream answered {upstream}", upstream_status=upstream)
     error = Gone if shown == 410 else NotFound

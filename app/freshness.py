@@ -30,6 +30,14 @@ def judge(entry: Entry, ttl: float | None, now: float) -> Freshness:
     return Freshness.EXPIRED
 
 
+def outdated(entry: Entry, now: float) -> bool:
+    """Whether its own text says that it is not to be believed any more, and upstream has not confirmed it since.
+
+    One that upstream itself still gave after that moment is as good as upstream has it.
+    """
+    return entry.checked < entry.until <= now
+
+
 def renewed(entry: Entry, now: float, fence: int) -> Entry:
     """Upstream said 304: nothing but the check is new."""
     return replace(entry, checked=now, fence=fence, retry_at=0.0, failures=0, gone=0)

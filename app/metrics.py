@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from prometheus_client import Counter, Gauge, Histogram
@@ -27,6 +27,12 @@ UPSTREAM = Counter("artifactapi_upstream_responses", "Upstream answers by status
 UPSTREAM_SECONDS = Histogram(
     "artifactapi_upstream_seconds", "Until upstream's response headers.", ["repository"], buckets=BUCKETS
 )
+QUOTA = Gauge(
+    "artifactapi_upstream_quota",
+    "What upstream's last answer said of its rate limit: the number of requests, and how many are left.",
+    ["repository", "what"],
+    multiprocess_mode="mostrecent",
+)
 CONFIG = Gauge("artifactapi_config_info", "The configuration in force.", ["sha256"], multiprocess_mode="livemax")
 
 
@@ -47,6 +53,14 @@ def upstream(repository: str, status: int, seconds: float) -> None:
     """One upstream answer and the time until its headers."""
     UPSTREAM.labels(repository, str(status)).inc()
     UPSTREAM_SECONDS.labels(repository).observe(seconds)
+
+
+def quota(repository: str, headers: Mapping[str, str]) -> None:
+    """RateLimit-Limit and -Remaining, whose values may carry a window: `76;w=21600` (Docker Hub's form)."""
+    for what in ("limit", "remaining"):
+        value = headers.get(f"RateLimit-{what}", "").partition(";")[0].strip()
+        if value.isascii() and value.isdigit():
+            QUOTA.labels(repository, what).set(int(value[:18]))
 
 
 @contextmanager

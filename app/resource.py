@@ -6,9 +6,10 @@ Ask -> (a Format resolves it) -> Resource -> (the engine serves it) -> Entry -> 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import BinaryIO
 
 
 class Kind(StrEnum):
@@ -32,6 +33,7 @@ class UpstreamOptions:
     first_byte_timeout: float = 30.0
     stall_timeout: float = 30.0
     max_connections: int = 64
+    auth_hosts: tuple[str, ...] = ()  # besides the registry's own site, who may be asked for its tokens
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +44,9 @@ class Repository:
     kind: Kind
     package: str = "generic"
     description: str = ""
-    base_urls: tuple[str, ...] = ()
+    base_urls: tuple[str, ...] = ()  # empty where a mirror list names them
+    metalink: str | None = None  # the URL of a list of mirrors, with the checksum of the index they must have
+    mirrorlist: str | None = None  # the URL of a plain list of mirrors
     immutable_patterns: tuple[re.Pattern[str], ...] = ()
     mutable_patterns: tuple[re.Pattern[str], ...] = ()
     immutable_ttl: float | None = None
@@ -55,6 +59,10 @@ class Repository:
     offline: bool = False
     overwrite: bool = False
     members: tuple[str, ...] = ()
+    serves: tuple[str, ...] = ()  # registries answered for where a client names one (?ns=)
+    hosts: tuple[str, ...] = ()  # host names under which clients reach this repository without its name
+    default: bool = False  # answers where neither the path nor ?ns= nor the host names a repository
+    ban_tags: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +76,8 @@ class Ask:
     headers: Mapping[str, str] = field(default_factory=dict)  # names in lower case
     request_id: str = "-"
     url_path: str = ""  # as the client wrote it, for the log
-    route: str = "repository"  # "repository" or "api": the api form adds Content-Disposition and types by suffix
+    # "repository"; "api" adds Content-Disposition and types by suffix; "v2" answers errors in the form of OCI
+    route: str = "repository"
     protocol: str = "HTTP/1.1"
     client: str = "-"
     started: float = 0.0  # unix seconds
@@ -82,6 +91,77 @@ class Digest:
     value: str
 
 
+class Role(StrEnum):
+    """What a file is to the index that names it."""
+
+    SAME = "same"  # the index itself under another path (a tag's manifest under its digest)
+    MEMBER = "member"  # part of the set: it changes when the index does, and with it
+    LISTED = "listed"  # its digest is known: verified when it is fetched, and vouched for
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """One file that an index names, by its path in the same repository.
+
+    `digest` is what the body must have, None where the index does not say (a signature beside it). `slot` names
+    what stays the same from one edition of the set to the next ("primary"); the members of a new edition are
+    fetched ahead exactly where the old one's slot is stored.
+    """
+
+    path: str
+    digest: Digest | None = None
+    role: Role = Role.LISTED
+    slot: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What a format read in an index's body; `links` may be a generator over an open file.
+
+    `content_type` where the body knows better than upstream's header; `until` (unix seconds, 0 for never) is
+    when the index itself says that it is no longer to be believed.
+    """
+
+    links: Iterable[Link] = ()
+    content_type: str | None = None
+    until: float = 0.0
+
+
+Headers = tuple[tuple[str, str], ...]
+
+
+class Format:
+    """One ecosystem's knowledge: pure functions, no socket, file or database; by itself, plain files."""
+
+    __slots__ = ()
+    name: str  # the value of `package` in remotes.json
+
+    def resolve(self, repository: Repository, ask: Ask) -> Resource:
+        """What `ask.path` is in `repository`; raises Forbidden "blocked_by_pattern"."""
+        return Resource(repository, ask.path, ask.path)
+
+    def read(self, resource: Resource, body: BinaryIO) -> Reading:
+        """What an index (Resource.index) says; raises ValueError, also from its links, where it is none."""
+        return Reading()
+
+    def promised(self, resource: Resource, headers: Mapping[str, str]) -> Digest | None:
+        """The digest that upstream's response headers (any case) announce, None where they say nothing."""
+        return None
+
+    def headers(self, ask: Ask, resource: Resource, digest: str, kept: str) -> Headers:
+        """What the ecosystem adds to a response; `digest` is the body's sha256 in hex, "" while unknown;
+        `kept` is Entry.kept."""
+        return ()
+
+
+@dataclass(frozen=True, slots=True)
+class Literal:
+    """A body that stands for "nothing there" in an ecosystem where that is no 404."""
+
+    body: bytes
+    content_type: str
+
+
 @dataclass(frozen=True, slots=True)
 class Resource:
     """One thing in one repository, as its format resolved it: where it is upstream and how long it keeps.
@@ -89,6 +169,20 @@ class Resource:
     `key` names it in every store (the path, and a variant where the ecosystem has variants); `ttl` is in
     seconds, None is forever; `expected` is checked before the body is stored; `html` says whether an HTML
     body can be what the client asked for; `remember_missing` allows negative caching.
+
+    index         its body is read (Format.read) before it is recorded
+    listing       the name under which its links are remembered, so that what it lists is verified; "" for not
+    root          the path of the index that heads the set this listing belongs to (its own where it is that)
+    switched      a new edition replaces the old one only when its members are here
+    listed        a recorded list may know its digest
+    whole         its headers depend on its whole body: sent when that is stored, and fetched for a HEAD too
+    head_first    an expired copy is compared by HEAD with the digest that upstream promises, before a GET
+    follow_gone   upstream's 404 or 410 ends the stored copy, whatever the repository says
+    area          what upstream's access tokens are for (an image's name); with one, challenges are answered
+    keep          names of upstream's headers that are stored and handed to Format.headers
+    vouchers      the paths that begin so are indexes whose stored bodies vouch for this one's digest
+    otherwise     asked for where upstream has no such thing
+    blank         served where upstream has nothing of this sort
     """
 
     repository: Repository
@@ -101,6 +195,20 @@ class Resource:
     headers: Mapping[str, str] = field(default_factory=dict)
     html: bool = False
     remember_missing: bool = True
+    format: Format = field(default=Format(), repr=False)
+    index: bool = False
+    listing: str = ""
+    root: str = ""
+    switched: bool = False
+    listed: bool = False
+    whole: bool = False
+    head_first: bool = False
+    follow_gone: bool = False
+    area: str = ""
+    keep: tuple[str, ...] = ()
+    vouchers: str = ""
+    otherwise: Resource | None = None
+    blank: Literal | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +216,8 @@ class Entry:
     """What is remembered of a stored resource; times are unix seconds, `digest` is the blob's sha256 in hex.
 
     `checked` 0 means "revalidate at the next request"; `retry_at` rests a failing upstream; `gone` is
-    upstream's 401/403/404/410 where it no longer has what is stored here, else 0; `fence` orders commits.
+    upstream's 401/403/404/410 where it no longer has what is stored here, else 0; `fence` orders commits;
+    `until` is Reading.until; `kept` are header lines ("Name: value", joined by newlines) as Resource.keep says.
     """
 
     digest: str
@@ -122,3 +231,5 @@ class Entry:
     retry_at: float = 0.0
     failures: int = 0
     gone: int = 0
+    until: float = 0.0
+    kept: str = ""

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 from app.errors import NotFound
-from app.freshness import Freshness, judge
+from app.freshness import Freshness, judge, outdated
 from app.resource import Entry, Kind, Resource
 from app.stores.base import Blobs
 from app.stores.catalog import Catalog, Known
@@ -48,9 +48,15 @@ class Shelf:
                 raise NotFound("upstream has no such file", upstream_status=known.negative)
             return None
         freshness = judge(entry, resource.ttl, self.clock())
-        if freshness is Freshness.EXPIRED:
+        if freshness is Freshness.EXPIRED or outdated(entry, self.clock()):
             return None
         return self.take(entry, "HIT" if freshness is Freshness.FRESH else "STALE")
+
+    def old(self, known: Known) -> Served | None:
+        """The copy that can be served while upstream is asked, or where it does not answer."""
+        if known.entry is None or outdated(known.entry, self.clock()):
+            return None
+        return self.take(known.entry, "UPDATING")
 
     def take(self, entry: Entry, state: str) -> Served | None:
         """The entry with its bytes, or None where they are not on the shelf whole. Raises StoreDown."""

@@ -70,7 +70,7 @@ def _reap(carrier: Carrier, settings: Settings) -> None:
     for orphan in spool.reap(settings.layout.spool):
         log.warning("freed the lock of a dead download of %s", orphan.lock)
         with contextlib.suppress(StoreDown):
-            carrier.engine.fetch.memory.break_lock(orphan.lock, orphan.token)
+            carrier.engine.visits.fetch.memory.break_lock(orphan.lock, orphan.token)
 
 
 def _reload(carrier: Carrier, settings: Settings) -> None:

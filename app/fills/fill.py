@@ -46,6 +46,7 @@ class Fill:
         self.head: Head | None = None
         self.entry: Entry | None = None
         self.told: Head | None = None  # the answer to a HEAD
+        self.digest = ""  # the body's sha256 in hex, once it is whole
         self.state = ""  # X-Cache, where the fill settled without a body
         self.error: ArtifactError | None = None
         self.available = 0
@@ -73,8 +74,9 @@ class Fill:
                 self.available = ready
                 self._changed.notify_all()
 
-    def verified(self, size: int) -> None:
+    def verified(self, size: int, digest: str = "") -> None:
         with self._changed:
+            self.digest = digest
             self.available, self.complete, self.stage = size, True, Stage.WHOLE
             self._changed.notify_all()
 

@@ -19,14 +19,16 @@ SNIFFED = 16  # bytes behind white space that tell a page
 HTML = (b"<!doctype html", b"<html")
 
 
-def head_of(download: Download) -> Head:
+def head_of(resource: Resource, download: Download) -> Head:
     """Upstream's own validators and type; a body of unknown length says None."""
     headers = download.headers
+    kept = [f"{name}: {value}" for name in resource.keep if (value := headers.get(name)) is not None]
     return Head(
         headers.get("Content-Type") or "application/octet-stream",
         download.length,
         headers.get("ETag"),
         headers.get("Last-Modified"),
+        "\n".join(kept),
     )
 
 
@@ -54,7 +56,7 @@ def receive(fill: Fill, resource: Resource, download: Download, receipt: Receipt
     Raises UpstreamError where the body breaks or is wrong, StoreDown where the disk fails; neither leaves
     anything behind, and readers never saw the end.
     """
-    head = head_of(download)
+    head = head_of(resource, download)
     chunk = download.read(CHUNK)
     while chunk and len(chunk.lstrip()) < SNIFFED and (more := download.read(CHUNK)):
         chunk += more
@@ -70,9 +72,9 @@ def receive(fill: Fill, resource: Resource, download: Download, receipt: Receipt
             sums.update(chunk)
             chunk = download.read(CHUNK)
         digest = _verified(sums, head, spool.size)
-        fill.verified(spool.size)
+        fill.verified(spool.size, digest)
         receipt.blobs.adopt(spool.path, digest)
-        return Entry(digest, spool.size, head.content_type, head.etag, head.last_modified)
+        return Entry(digest, spool.size, head.content_type, head.etag, head.last_modified, kept=head.kept)
     finally:
         sums.finish()
         spool.close()

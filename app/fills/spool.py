@@ -27,12 +27,13 @@ from app.errors import StoreDown
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """What upstream's headers say of a body; `length` in bytes, None while unknown."""
+    """What upstream's headers say of a body; `length` in bytes, None while unknown; `kept` as in Entry."""
 
     content_type: str
     length: int | None
     etag: str | None = None
     last_modified: str | None = None
+    kept: str = ""
 
 
 @dataclass(frozen=True, slots=True)

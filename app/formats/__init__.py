@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from app.formats.apk import APK
-from app.formats.base import Format
+from app.formats.deb import DEB
+from app.formats.docker import DOCKER
 from app.formats.generic import GENERIC
 from app.formats.rpm import RPM
+from app.resource import Format
 
-FORMATS: Mapping[str, Format] = MappingProxyType({each.name: each for each in (GENERIC, RPM, APK)})
+FORMATS: Mapping[str, Format] = MappingProxyType({each.name: each for each in (GENERIC, RPM, APK, DEB, DOCKER)})

@@ -13,24 +13,15 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Protocol
 
 from app.errors import Forbidden
-from app.resource import Ask, Digest, Kind, Repository, Resource
+from app.resource import Ask, Digest, Format, Kind, Repository, Resource
 
 # hashlib's name by the length of the digest in hex; md5 (32) proves nothing and is left out.
 ALGORITHMS = {40: "sha1", 56: "sha224", 64: "sha256", 96: "sha384", 128: "sha512"}
 
-
-class Format(Protocol):
-    """One ecosystem's knowledge: pure functions, no socket, file or database."""
-
-    @property
-    def name(self) -> str:
-        """The value of `package` in remotes.json."""
-
-    def resolve(self, repository: Repository, ask: Ask) -> Resource:
-        """What `ask.path` is in `repository`; raises Forbidden "blocked_by_pattern"."""
+_ABSOLUTE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:/")
+_UNASKABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\\]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +30,7 @@ class Rule:
 
     `own` paths are served whatever the patterns say. A group named `digest` in the regex holds the body's checksum
     in hex. `html`: a page can be the right answer; `remember_missing`: that it is not there may be remembered.
+    `index`, `switched` and `listed` are Resource's; so are `listing` and `root`, as templates that the match expands.
     """
 
     regex: re.Pattern[str]
@@ -46,6 +38,11 @@ class Rule:
     own: bool = False
     html: bool = False
     remember_missing: bool = True
+    index: bool = False
+    switched: bool = False
+    listed: bool = False
+    listing: str = ""
+    root: str = ""
 
 
 def rule(
@@ -55,9 +52,14 @@ def rule(
     own: bool = False,
     html: bool = False,
     remember_missing: bool = True,
+    index: bool = False,
+    switched: bool = False,
+    listed: bool = False,
+    listing: str = "",
+    root: str = "",
 ) -> Rule:
     """A Rule from a regex's text."""
-    return Rule(re.compile(regex), immutable, own, html, remember_missing)
+    return Rule(re.compile(regex), immutable, own, html, remember_missing, index, switched, listed, listing, root)
 
 
 # What every format falls back on: a login page answered for one of these must never be kept, anything else may
@@ -71,7 +73,7 @@ ANYTHING = rule(r".*", html=True)
 
 
 @dataclass(frozen=True, slots=True)
-class PathRules:
+class PathRules(Format):
     """A format that is nothing but rules on paths; the first that matches tells."""
 
     name: str
@@ -80,7 +82,7 @@ class PathRules:
     def resolve(self, repository: Repository, ask: Ask) -> Resource:
         """See Format; the query is dropped, for none of these ecosystems gives it a meaning."""
         if repository.kind is Kind.LOCAL:
-            return Resource(repository, ask.path, ask.path, immutable=True, html=True)
+            return Resource(repository, ask.path, ask.path, immutable=True, html=True, format=self)
         match, found = self._rule(ask.path)
         immutable = found.immutable if found.own else _lifetime(repository, ask.path, found)
         return Resource(
@@ -92,6 +94,12 @@ class PathRules:
             expected=_digest(match),
             html=found.html,
             remember_missing=found.remember_missing,
+            format=self,
+            index=found.index,
+            listing=match.expand(found.listing),
+            root=match.expand(found.root),
+            switched=found.switched,
+            listed=found.listed,
         )
 
     def _rule(self, path: str) -> tuple[re.Match[str], Rule]:
@@ -130,3 +138,14 @@ def _digest(match: re.Match[str]) -> Digest | None:
     if value is None or len(value) not in ALGORITHMS:
         return None
     return Digest(ALGORITHMS[len(value)], value.lower())
+
+
+def within(directory: str, href: str) -> str | None:
+    """The path that `href`, as an index wrote it, has below `directory` ("" or ending with a slash).
+
+    None where it is absolute, leaves the directory, or is nothing that a client could ask for.
+    """
+    segments = [each for each in href.split("/") if each != "."]
+    if _ABSOLUTE.match(href) or _UNASKABLE.search(href) or not {"", ".."}.isdisjoint(segments) or not segments:
+        return None
+    return directory + "/".join(segments)

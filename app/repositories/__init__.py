@@ -2,8 +2,9 @@
 
 document.py     the files, as one JSON document
 shapes.py       what every object in it has in common
-keys.py         what each key may be
-values.py       what each single value may be
+keys.py         what the repositories may be; remote.py a remote, dialling.py its `upstream`
+values.py       what each single value may be; addresses.py what a URL or a host may be
+collisions.py   what `artifactapi check` warns of
 display.py      the way back: GET /config
 json_schema.py  what an editor is told of it
 """
@@ -11,7 +12,7 @@ json_schema.py  what an editor is told of it
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -20,22 +21,28 @@ from marshmallow import ValidationError
 
 from app.problems import ConfigError, Problem, shown
 from app.repositories import display
+from app.repositories.collisions import collisions
+from app.repositories.display import Bans
 from app.repositories.document import SECTIONS, Document, Origin, read
 from app.repositories.json_schema import schema
 from app.repositories.keys import DocumentSchema
 from app.resource import Kind, Repository
 
-__all__ = ["Repositories", "load", "schema", "snapshot"]
+__all__ = ["Bans", "Repositories", "collisions", "load", "schema", "snapshot"]
 
 
 @dataclass(frozen=True, slots=True)
 class Repositories:
-    """Every repository by name, in the file's order; `sha256` is of the effective configuration, in hex."""
+    """Every repository by name, in the file's order; `sha256` is of the effective configuration, in hex.
+
+    `bans` are the tags that the file lists, enforced or not; Repository.ban_tags are those that are.
+    """
 
     remotes: Mapping[str, Repository]
     locals: Mapping[str, Repository]
     virtuals: Mapping[str, Repository]
     sha256: str
+    bans: Mapping[str, Bans] = field(default_factory=dict)
 
     @property
     def names(self) -> frozenset[str]:
@@ -48,7 +55,7 @@ class Repositories:
 
     def effective(self) -> dict[str, dict[str, dict[str, Any]]]:
         """What GET /config shows: every value in force, secrets as "***"; see display.py."""
-        return display.effective(self.remotes, self.locals, self.virtuals)
+        return display.effective(self.remotes, self.locals, self.virtuals, self.bans)
 
 
 def load(path: Path) -> Repositories:
@@ -74,12 +81,23 @@ def _checked(path: Path) -> tuple[Repositories, Document]:
         raise ConfigError(*document.problems)
     maps = [_repositories(kind, found.get(section, {})) for kind, section in SECTIONS.items()]
     remotes, hosted, virtuals = maps
-    return Repositories(remotes, hosted, virtuals, display.sha256(*maps)), document
+    bans = MappingProxyType({name: _bans(values) for name, values in found.get("remotes", {}).items()})
+    digest = display.sha256(display.effective(remotes, hosted, virtuals, bans))
+    return Repositories(remotes, hosted, virtuals, digest, bans), document
 
 
 def _repositories(kind: str, found: dict[str, dict[str, Any]]) -> Mapping[str, Repository]:
-    made = {name: Repository(name=name, kind=Kind(kind), **values) for name, values in found.items()}
-    return MappingProxyType(made)
+    return MappingProxyType({name: _repository(name, Kind(kind), values) for name, values in found.items()})
+
+
+def _repository(name: str, kind: Kind, values: dict[str, Any]) -> Repository:
+    bans = _bans(values)
+    known = {key: value for key, value in values.items() if not key.startswith("ban_tags")}
+    return Repository(name=name, kind=kind, **known, ban_tags=frozenset(bans.tags if bans.enabled else ()))
+
+
+def _bans(values: dict[str, Any]) -> Bans:
+    return Bans(values.get("ban_tags_enabled", False), values.get("ban_tags", ()))
 
 
 def _problems(messages: Any, document: Document) -> Iterator[Problem]:

@@ -8,6 +8,7 @@ import json
 import re
 import urllib.parse
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from app.repositories.values import Referenced
@@ -17,20 +18,31 @@ HIDDEN = "***"
 _SECRET_NAME = re.compile(r"auth|cookie|credential|key|pass|secret|token", re.IGNORECASE)
 
 
+@dataclass(frozen=True, slots=True)
+class Bans:
+    """`ban_tags` of one remote as the file says it, in its order."""
+
+    enabled: bool = False
+    tags: tuple[str, ...] = ()
+
+
 def effective(
-    remotes: Mapping[str, Repository], hosted: Mapping[str, Repository], virtuals: Mapping[str, Repository]
+    remotes: Mapping[str, Repository],
+    hosted: Mapping[str, Repository],
+    virtuals: Mapping[str, Repository],
+    bans: Mapping[str, Bans],
 ) -> dict[str, dict[str, dict[str, Any]]]:
     """Every repository with every value in force, keyed as in remotes.json, without a secret."""
     return {
-        "remotes": {name: _remote(each) for name, each in remotes.items()},
-        "virtuals": {name: _remote(each) for name, each in virtuals.items()},
+        "remotes": {name: _remote(each, bans.get(name, Bans())) for name, each in remotes.items()},
+        "virtuals": {name: _remote(each, Bans()) for name, each in virtuals.items()},
         "locals": {name: _local(each) for name, each in hosted.items()},
     }
 
 
-def sha256(*maps: Mapping[str, Repository]) -> str:
+def sha256(shown: Mapping[str, Any]) -> str:
     """The hash, in hex, of the effective configuration: equal on nodes that serve the same."""
-    return hashlib.sha256(json.dumps(effective(*maps)).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(shown).encode()).hexdigest()
 
 
 def _local(repository: Repository) -> dict[str, Any]:
@@ -41,12 +53,11 @@ def _local(repository: Repository) -> dict[str, Any]:
     }
 
 
-def _remote(repository: Repository) -> dict[str, Any]:
-    one, *more = repository.base_urls
+def _remote(repository: Repository, bans: Bans) -> dict[str, Any]:
     return {
         "package": repository.package,
         "description": repository.description,
-        **({"base_urls": list(repository.base_urls)} if more else {"base_url": one}),
+        **_source(repository),
         "immutable_patterns": [each.pattern for each in repository.immutable_patterns],
         "mutable_patterns": [each.pattern for each in repository.mutable_patterns],
         "cache": {
@@ -58,6 +69,28 @@ def _remote(repository: Repository) -> dict[str, Any]:
         "upstream": _upstream(repository.upstream),
         **_credentials(repository),
         "offline": repository.offline,
+        **(_docker(repository, bans) if repository.package == "docker" else {}),
+    }
+
+
+def _source(repository: Repository) -> dict[str, Any]:
+    match repository:
+        case Repository(base_urls=(one,)):
+            return {"base_url": one}
+        case Repository(metalink=str(url)):
+            return {"metalink": url}
+        case Repository(mirrorlist=str(url)):
+            return {"mirrorlist": url}
+    return {"base_urls": list(repository.base_urls)}
+
+
+def _docker(repository: Repository, bans: Bans) -> dict[str, Any]:
+    return {
+        "serves": list(repository.serves),
+        "hosts": list(repository.hosts),
+        "default": repository.default,
+        "ban_tags_enabled": bans.enabled,
+        "ban_tags": list(bans.tags),
     }
 
 
@@ -75,6 +108,7 @@ def _upstream(options: UpstreamOptions) -> dict[str, Any]:
     values = {each.name: getattr(options, each.name) for each in dataclasses.fields(options)}
     values["headers"] = {name: _header(name, value) for name, value in options.headers.items()}
     values["proxy"] = options.proxy and _without_userinfo(options.proxy)
+    values["auth_hosts"] = list(options.auth_hosts) or None
     return {
         key: _seconds(value) if isinstance(value, float) else value
         for key, value in values.items()

@@ -10,7 +10,9 @@ from apispec import APISpec
 from apispec.ext.marshmallow import MarshmallowPlugin
 from marshmallow import Schema, fields
 
-from app.repositories.keys import NAME, CacheSchema, DocumentSchema, LocalSchema, RemoteSchema, UpstreamSchema
+from app.repositories.dialling import UpstreamSchema
+from app.repositories.keys import NAME, DocumentSchema, LocalSchema
+from app.repositories.remote import OF_ONE_PACKAGE, SOURCES, CacheSchema, RemoteSchema
 from app.repositories.values import Value
 from app.resource import Repository, UpstreamOptions
 
@@ -46,13 +48,32 @@ def _completed(found: dict[str, Any]) -> dict[str, Any]:
     for kind in (RemoteSchema, CacheSchema, LocalSchema):
         _defaults(found[_title(kind)]["properties"], Repository)
     _defaults(found[_title(UpstreamSchema)]["properties"], UpstreamOptions)
-    found[_title(RemoteSchema)]["oneOf"] = [{"required": ["base_url"]}, {"required": ["base_urls"]}]
+    found[_title(RemoteSchema)] |= {
+        "oneOf": [{"required": [key]} for key in SOURCES],
+        "allOf": [_of_one_package(package, keys) for package, keys in OF_ONE_PACKAGE.items()],
+    }
     document = found.pop("Document")
     document["properties"] |= {
         "$schema": {"type": "string"},
         "config_dir": {"type": "string", "description": "a directory whose *.json files are read too"},
     }
     return {"$schema": DIALECT, "title": "remotes.json", **document, "$defs": found}
+
+
+_OFF: dict[str, Any] = {"array": {"maxItems": 0}, "boolean": {"const": False}}
+
+
+def _of_one_package(package: str, keys: dict[str, str]) -> dict[str, Any]:
+    """Another package has these keys switched off, or not at all."""
+    off: dict[str, Any] = {}
+    for key, kind in keys.items():
+        inner = _OFF.get(kind, False)
+        parent, _, name = key.rpartition(".")
+        off |= {parent: {"properties": {name: inner}}} if parent else {name: inner}
+    return {
+        "if": {"not": {"required": ["package"], "properties": {"package": {"const": package}}}},
+        "then": {"properties": off},
+    }
 
 
 def _defaults(properties: dict[str, Any], made: type[Repository] | type[UpstreamOptions]) -> None:

@@ -13,11 +13,11 @@ from app.problems import shown, suggestion
 # Named in API.md or CLIENTS.md, refused by name until they are built.
 # fmt: off
 PACKAGES_TO_COME = frozenset((
-    "apt", "cargo", "conda", "deb", "docker", "gem", "go", "helm", "maven", "npm", "nuget", "oci", "pypi", "rubygems",
-    "terraform",
+    "cargo", "conda", "gem", "go", "helm", "maven", "npm", "nuget", "pypi", "rubygems", "terraform",
 ))
 KEYS_TO_COME = frozenset(("access", "owned", "quota", "rate", "signing_key", "signing_keys", "members"))
 # fmt: on
+ALSO_CALLED = {"alpine": "apk", "apt": "deb", "debian": "deb", "dnf": "rpm", "oci": "docker", "yum": "rpm"}
 
 
 def says(description: str) -> dict[str, Any]:
@@ -60,7 +60,8 @@ class Package(fields.String):
             return
         if value in PACKAGES_TO_COME or value in FORMATS:
             raise ValidationError(f"{value} is not built in this version: {', '.join(self.packages)} here")
-        raise ValidationError(f"{shown(value)} is not a package type{suggestion(value, self.packages)}")
+        meant = ALSO_CALLED.get(value.lower(), value)
+        raise ValidationError(f"{shown(value)} is not a package type{suggestion(meant, self.packages)}")
 
 
 class Named(fields.Dict):
@@ -73,7 +74,7 @@ class Named(fields.Dict):
             if not isinstance(error.messages, dict):
                 raise
             found = {name: each.get("key") or each["value"] for name, each in error.messages.items()}
-            raise ValidationError(found) from None
+            raise ValidationError(found, valid_data=error.valid_data) from None
 
 
 class Description(fields.String):

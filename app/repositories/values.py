@@ -1,10 +1,9 @@
-"""What a single value in remotes.json may be: times, secrets, patterns, URLs, files."""
+"""What a single value in remotes.json may be: times, secrets, patterns, tags, files; URLs are in addresses.py."""
 
 from __future__ import annotations
 
 import os
 import re
-import urllib.parse
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,22 +12,17 @@ from typing import Any
 
 from marshmallow import ValidationError, fields
 
-from app import paths
-from app.errors import BadRequest
 from app.problems import shown
 
-LONGEST_URL = 2048
 LONGEST_PATTERN = 1024
 LONGEST_SECRET = 16 * 1024
 
 _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 _DURATION = re.compile(r"(\d{1,12}(?:\.\d{1,6})?)([smhd]?)")
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
 # One repeated atom that is repeated again, (a+)+ or ([a-z]*)*: exponential on a path that nearly matches.
 _RUNAWAY = re.compile(r"\((?:\?:)?(?:\\.|\[[^\]]*\]|[^\\()\[\]])[+*]\)[+*{]")
-
-MIRROR_LIST = "a metalink or mirror list, not a repository: name one mirror's own URL (base_urls takes several)"
-_MIRROR_LIST = re.compile(r"[/.](?:metalink|mirrorlist)(?:[/.]|$)", re.IGNORECASE)
 
 
 class Referenced(str):
@@ -38,11 +32,6 @@ class Referenced(str):
 
     def __repr__(self) -> str:
         return "'***'"
-
-
-def is_mirror_list(url: object) -> bool:
-    """Whether a base URL looks like a list of mirrors instead of one."""
-    return isinstance(url, str) and bool(_MIRROR_LIST.search(url.partition("?")[0]))
 
 
 class Value(fields.Field[Any]):
@@ -141,7 +130,7 @@ class Secret(Value):
             size = len(text.encode())
         except UnicodeError:
             raise ValueError("not UTF-8") from None
-        if not 0 < size <= LONGEST_SECRET or _CONTROL.search(text):
+        if not 0 < size <= LONGEST_SECRET or CONTROL.search(text):
             raise ValueError("empty, longer than 16 KiB, or with a control character in it")
         return text
 
@@ -196,52 +185,12 @@ class Pattern(Value):
             raise ValueError(f"not a regular expression: {error}") from None
 
 
-class BaseURL(Value):
-    """Where a repository is upstream, kept without its last slash; no message repeats a secret in it."""
+class Tag(Value):
+    """An image's tag; a digest is none (OCI distribution spec, "Pulling manifests")."""
 
-    json: Mapping[str, Any] = {
-        "type": "string",
-        "format": "uri",
-        "pattern": r"^https?://[^/?#@\s]+(/[^?#\s]*)?$",
-        "maxLength": LONGEST_URL,
-    }
+    json: Mapping[str, Any] = {"type": "string", "pattern": f"^{_TAG.pattern}$"}
 
     def read(self, value: Any) -> str:
-        url = _http(value)
-        if "@" in url.netloc:
-            raise ValueError('has credentials in it: they belong in "username" and "password"')
-        if "?" in value and is_mirror_list(value):
-            raise ValueError(MIRROR_LIST)
-        if "?" in value or "#" in value:
-            raise ValueError("has a query or a fragment: name the directory that holds the files")
-        try:
-            paths.parse(url.path.strip("/"))
-        except BadRequest as error:
-            raise ValueError(str(error)) from None
-        return str(value).rstrip("/")
-
-
-class Proxy(Secret):
-    """http://[user:password@]host:port, or a secret that holds it."""
-
-    def read(self, value: Any) -> str:
-        text = super().read(value)
-        url = _http(text)
-        if url.path not in ("", "/") or url.query or url.fragment:
-            raise ValueError("not a proxy's address: it is http://host:port, without a path")
-        return text
-
-
-def _http(value: Any) -> urllib.parse.SplitResult:
-    if not isinstance(value, str) or len(value) > LONGEST_URL:
-        raise ValueError(f"not a URL of at most {LONGEST_URL} characters")
-    if not value.isascii() or re.search(r"[\s\\]", value) or _CONTROL.search(value):
-        raise ValueError("has a character that a URL cannot hold: percent-encode it")
-    try:
-        url = urllib.parse.urlsplit(value)
-        whole = url.scheme in ("http", "https") and bool(url.hostname) and url.port != 0
-    except ValueError:
-        whole = False
-    if not whole:
-        raise ValueError("not a URL that begins with http:// or https:// and a host")
-    return url
+        if not isinstance(value, str) or not _TAG.fullmatch(value):
+            raise ValueError(f"{shown(value)} is not a tag: letters, digits, _ . and -, at most 128")
+        return value

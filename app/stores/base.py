@@ -5,12 +5,12 @@ Vendor exceptions stop here: "not here" is None (or False), "broken" is errors.S
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
-from app.resource import Entry
+from app.resource import Digest, Entry
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +28,23 @@ class Stored:
     repository: str
     path: str
     entry: Entry
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One entry of a set that is recorded as a whole."""
+
+    key: str
+    path: str
+    entry: Entry
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """What a recorded list says of one key; `root` is the path of the index that heads its set."""
+
+    digest: Digest
+    root: str
 
 
 class Index(Protocol):
@@ -66,6 +83,48 @@ class Index(Protocol):
         Also False if the bytes are gone: `present` is asked as in commit().
         """
 
+    def find_all(self, repository: str, keys: Sequence[str]) -> dict[str, Entry]:
+        """The entries of those keys that have one, in one statement; for hundreds of keys."""
+
+    def switch(
+        self,
+        repository: str,
+        changes: Sequence[Change],
+        dropped: Sequence[str],
+        epoch: int,
+        present: Callable[[str], bool],
+    ) -> bool:
+        """Record every change and forget the keys in `dropped` in one transaction, or do nothing.
+
+        Nothing is done where a flush (of either mode) came after `epoch`, where any key has an entry with a newer
+        fence, or where `present` (asked of each digest as in commit()) says that bytes are gone. True if done.
+        """
+
+    def record_list(
+        self, repository: str, listing: str, root: str, rows: Iterable[tuple[str, Digest]], fence: int, epoch: int
+    ) -> Sequence[str]:
+        """Replace what the list `listing` says by `rows` of (key, digest), and evict what it contradicts.
+
+        Entries whose sha256 the new list gives otherwise are forgotten; their keys are returned. Nothing happens
+        where the list was recorded under a newer fence, or a flush deleted since `epoch`. Of several rows of one
+        key the last counts. `rows` may be a generator of a hundred thousand rows: it is copied in as it runs, in
+        constant memory, and where it raises nothing has changed.
+        """
+
+    def drop_lists(self, repository: str, root: str, kept: Sequence[str]) -> None:
+        """Drop every list of the set that `root` heads, but for those named in `kept`."""
+
+    def listed(self, repository: str, key: str) -> Listed | None:
+        """What the newest list (by fence) that names the key says of it."""
+
+    def names(
+        self, repositories: Sequence[str], pattern: str, after: tuple[str, str], limit: int
+    ) -> Sequence[tuple[str, str]]:
+        """Distinct (repository, first group of `pattern` in a path) in the order of their bytes, for paging.
+
+        `pattern` is a POSIX regular expression; only pairs greater than `after` are returned, at most `limit`.
+        """
+
     def forget(self, repository: str, key: str, fence: int | None = None) -> bool:
         """Drop one entry (only if its fence is not newer than `fence`, where given); True if it was there."""
 
@@ -78,7 +137,7 @@ class Index(Protocol):
     def drop_unknown(self, known: frozenset[str]) -> int:
         """Forget every entry of repositories not in `known`; how many."""
 
-    def listing(self, repository: str, prefix: str = "", after: str = "", limit: int = 1000) -> list[Stored]:
+    def listing(self, repository: str, prefix: str = "", after: str = "", limit: int = 1000) -> Sequence[Stored]:
         """Entries in order of path, for paging: those whose path is greater than `after`.
 
         Variants of one path are never on two pages; `limit` is exceeded for them.
@@ -155,6 +214,12 @@ class Memory(Protocol):
 
     def break_lock(self, name: str, token: str) -> None:
         """Free a lock that a dead process of this node held under that token."""
+
+    def token(self, name: str) -> str | None:
+        """The unexpired access token kept under that name, for the whole fleet."""
+
+    def keep_token(self, name: str, token: str, seconds: float) -> None:
+        """Keep an access token of an upstream for so long; an empty one drops what is kept."""
 
     def count(self, repository: str, state: str, requests: int, sent: int) -> None:
         """Add to the fleet's counters of one repository and cache state (requests, body bytes)."""

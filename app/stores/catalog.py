@@ -12,12 +12,12 @@ from __future__ import annotations
 import contextlib
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from app.errors import StoreDown
-from app.resource import Entry
-from app.stores.base import Flushed, Index, Memory, Recollection
+from app.resource import Digest, Entry
+from app.stores.base import Change, Flushed, Index, Memory, Recollection
 
 PUBLISH = (0.0, 0.6, 0.6)  # seconds before each try to tell the memory of a flush
 FRESH = 300.0  # seconds a copy is trusted without asking the index
@@ -77,20 +77,50 @@ class Catalog:
             self._copy(repository, key, epoch, entry)
         return recorded
 
+    def switch(
+        self,
+        repository: str,
+        changes: Sequence[Change],
+        dropped: Sequence[str],
+        epoch: int,
+        present: Callable[[str], bool],
+    ) -> bool:
+        """Index.switch; from now on every worker sees the whole set."""
+        done = self.index.switch(repository, changes, dropped, epoch, present)
+        if done:
+            with self._in_step(repository):
+                for change in changes:
+                    self.memory.remember(repository, change.key, epoch, change.entry, self.clock())
+                for key in dropped:
+                    self.memory.forget(repository, key)
+        return done
+
+    def record_list(
+        self, repository: str, listing: str, root: str, rows: Iterable[tuple[str, Digest]], fence: int, epoch: int
+    ) -> Sequence[str]:
+        """Index.record_list; from now on no worker sees what the list evicted."""
+        evicted = self.index.record_list(repository, listing, root, rows, fence, epoch)
+        with self._in_step(repository):
+            for key in evicted:
+                self.memory.forget(repository, key)
+        return evicted
+
     def publish(
         self, repository: str, key: str, path: str, entry: Entry, overwrite: bool, present: Callable[[], bool]
     ) -> bool:
         """Index.publish; from now on every worker sees it."""
         published = self.index.publish(repository, key, path, entry, overwrite, present)
         if published:
-            self._drop_copy(repository, key)
+            with self._in_step(repository):
+                self.memory.forget(repository, key)
         return published
 
     def forget(self, repository: str, key: str, fence: int | None = None) -> bool:
         """Index.forget; from now on no worker sees the entry."""
         forgotten = self.index.forget(repository, key, fence)
         if forgotten:
-            self._drop_copy(repository, key)
+            with self._in_step(repository):
+                self.memory.forget(repository, key)
         return forgotten
 
     def remember_missing(self, repository: str, key: str, epoch: int, status: int, seconds: float) -> None:
@@ -140,10 +170,11 @@ class Catalog:
         with _best_effort():
             self.memory.remember(repository, key, epoch, entry, self.clock())
 
-    def _drop_copy(self, repository: str, key: str) -> None:
-        """See that no worker trusts a copy; one that cannot be reached now will be of an old epoch."""
+    @contextlib.contextmanager
+    def _in_step(self, repository: str) -> Iterator[None]:
+        """See that no worker trusts an old copy; those that cannot be reached now will be of an old epoch."""
         try:
-            self.memory.forget(repository, key)
+            yield
         except StoreDown:
             self.index.raise_epoch(repository)
 

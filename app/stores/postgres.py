@@ -1,103 +1,39 @@
-"""The index in PostgreSQL (13 or newer): the statements, their locks, and the schema's migration.
+"""The index in PostgreSQL (13 or newer): its transactions, their locks, and the schema's migration.
 
 repositories  name -> epoch, forgotten               no row: both 0; forgotten: the epoch that the last delete began
 entries       (repository, sha256 of key) -> Entry   with the key and the path in full
+lists, listed  see lists.py
 fences        a sequence; every win of a lock takes one
 
 advisory locks, each for one transaction, in this order:
-  blob        shared by commits of a digest, alone for its removal
+  blob        shared by commits of a digest (several in the order of digests), alone for its removal
   repository  shared by commits into it, alone for a flush: no commit slips in under the old epoch
+  set         alone for what changes several entries, which would otherwise wait for each other in a circle
 """
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable
-from dataclasses import asdict, fields
+import contextlib
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import psycopg
-from psycopg.sql import SQL
 
 from app.errors import StoreDown
-from app.resource import Entry
-from app.stores.base import Flushed, Stored
-from app.stores.connections import Connections, parameters
+from app.resource import Digest, Entry
+from app.stores import lists, statements
+from app.stores.base import Change, Flushed, Listed, Stored
+from app.stores.connections import Connections, Patient, parameters
+from app.stores.lists import Lists
+from app.stores.statements import hashed, number, one, where, within
 
 COMMIT, FLUSH = 15.0, 120.0  # seconds of patience; a commit may wait for a flush or a removal
-INDEXED = 256  # characters of a path that the index sorts by
 
-_NAMES = [field.name for field in fields(Entry)]
-_COLUMNS = SQL(", ".join(_NAMES))
-_VALUES = SQL(", ".join(f"%({name})s" for name in _NAMES))
-_CHECKED_BY_EPOCH = SQL(", ").join(
-    SQL("CASE WHEN %(epoch)s >= coalesce(epoch, 0) THEN %(checked)s::double precision ELSE 0 END")
-    if name == "checked"
-    else SQL(f"%({name})s")
-    for name in _NAMES
-)
-_REPLACED = SQL(", ".join(f"{name} = excluded.{name}" for name in ["path", *_NAMES]))
 
-_FIND = SQL(
-    """
-    SELECT coalesce((SELECT epoch FROM repositories WHERE name = %(repository)s), 0), {columns}
-    FROM (VALUES (1)) AS one
-    LEFT JOIN entries ON repository = %(repository)s AND key_hash = %(key_hash)s
-    """
-).format(columns=_COLUMNS)
-_COMMIT = SQL(  # what began before an expiring flush is kept, expired; before a deleting one, refused
-    """
-    INSERT INTO entries (repository, key_hash, key, path, {columns})
-    SELECT %(repository)s, %(key_hash)s, %(key)s, %(path)s, {values}
-    FROM (VALUES (1)) AS one LEFT JOIN repositories ON name = %(repository)s
-    WHERE %(epoch)s >= coalesce(forgotten, 0)
-    ON CONFLICT (repository, key_hash) DO UPDATE SET {replaced} WHERE entries.fence <= excluded.fence
-    """
-).format(columns=_COLUMNS, values=_CHECKED_BY_EPOCH, replaced=_REPLACED)
-_PUBLISH = SQL(
-    """
-    INSERT INTO entries (repository, key_hash, key, path, {columns})
-    VALUES (%(repository)s, %(key_hash)s, %(key)s, %(path)s, {values})
-    ON CONFLICT (repository, key_hash) DO UPDATE SET {replaced} WHERE %(overwrite)s
-    """
-).format(columns=_COLUMNS, values=_VALUES, replaced=_REPLACED)
-_FORGET = """
-    DELETE FROM entries WHERE repository = %(repository)s AND key_hash = %(key_hash)s
-    AND (%(fence)s::bigint IS NULL OR fence <= %(fence)s)
-    """
-_RAISE = """
-    INSERT INTO repositories (name, epoch) VALUES (%s, 1)
-    ON CONFLICT (name) DO UPDATE SET epoch = repositories.epoch + 1 RETURNING epoch
-    """
-_FORGOTTEN = "UPDATE repositories SET forgotten = epoch WHERE name = %s"
-_WITHIN = SQL(
-    "repository = %(repository)s AND left(path, {indexed}) LIKE %(like)s AND starts_with(path, %(prefix)s)"
-).format(indexed=INDEXED)
-_EXPIRE = SQL("UPDATE entries SET checked = 0, retry_at = 0 WHERE {within}").format(within=_WITHIN)
-_DELETE = SQL(  # all parts of a statement see the same snapshot: what is deleted is still among the entries
-    """
-    WITH deleted AS (DELETE FROM entries WHERE {within} RETURNING digest)
-    SELECT (SELECT count(*) FROM deleted), count(*) FROM (
-        SELECT digest FROM deleted EXCEPT SELECT digest FROM entries WHERE NOT ({within})
-    ) AS unreferenced
-    """
-).format(within=_WITHIN)
-_DROP_UNKNOWN = """
-    WITH deleted AS (DELETE FROM entries WHERE repository <> ALL (%s) RETURNING repository),
-    raised AS (
-        INSERT INTO repositories (name, epoch, forgotten) SELECT DISTINCT repository, 1, 1 FROM deleted
-        ON CONFLICT (name) DO UPDATE SET epoch = repositories.epoch + 1, forgotten = repositories.epoch + 1
-    )
-    SELECT count(*) FROM deleted
-    """
-_LISTING = SQL(
-    """
-    SELECT path, {columns} FROM entries
-    WHERE {within} AND (left(path, {indexed}), path) > (left(%(after)s, {indexed}), %(after)s)
-    ORDER BY left(path, {indexed}), path FETCH FIRST %(limit)s ROWS WITH TIES
-    """
-).format(columns=_COLUMNS, within=_WITHIN, indexed=INDEXED)
+class _Refused(Exception):
+    """Ends a transaction that must leave nothing; never leaves this file."""
 
 
 class PostgresIndex:
@@ -105,6 +41,7 @@ class PostgresIndex:
 
     def __init__(self, database_url: str, connections: int = 2) -> None:
         self._connections = Connections(database_url, connections)
+        self._lists = Lists(self._connections)
 
     def ping(self) -> None:
         with self._connections.lend() as connection:
@@ -112,8 +49,13 @@ class PostgresIndex:
 
     def find(self, repository: str, key: str) -> tuple[int, Entry | None]:
         with self._connections.lend() as connection:
-            row = _one(connection.execute(_FIND, _where(repository, key), prepare=True))
+            row = one(connection.execute(statements.FIND, where(repository, key), prepare=True))
         return row[0], Entry(*row[1:]) if row[1] is not None else None
+
+    def find_all(self, repository: str, keys: Sequence[str]) -> dict[str, Entry]:
+        values = [repository, [hashed(key) for key in keys]]
+        with self._connections.lend() as connection:
+            return {key: Entry(*row) for key, *row in connection.execute(statements.FIND_ALL, values)}
 
     def epochs(self) -> dict[str, int]:
         with self._connections.lend() as connection:
@@ -121,62 +63,105 @@ class PostgresIndex:
 
     def next_fence(self) -> int:
         with self._connections.lend() as connection:
-            fence: int = _one(connection.execute("SELECT nextval('fences')", prepare=True))[0]
+            fence: int = one(connection.execute("SELECT nextval('fences')", prepare=True))[0]
             return fence
 
     def raise_epoch(self, repository: str) -> int:
         with self._connections.lend(COMMIT) as connection:
-            epoch: int = _one(connection.execute(_RAISE, [repository]))[0]
+            epoch: int = one(connection.execute(statements.RAISE, [repository]))[0]
             return epoch
 
     def commit(
         self, repository: str, key: str, path: str, entry: Entry, epoch: int, present: Callable[[], bool]
     ) -> bool:
-        values = _where(repository, key) | asdict(entry) | {"key": key, "path": path, "epoch": epoch}
-        return self._write(_COMMIT, values, present)
+        values = _row(repository, key, path, entry) | {"epoch": epoch}
+        return self._write(statements.COMMIT, values, present)
 
     def publish(
         self, repository: str, key: str, path: str, entry: Entry, overwrite: bool, present: Callable[[], bool]
     ) -> bool:
-        values = _where(repository, key) | asdict(entry) | {"key": key, "path": path, "overwrite": overwrite}
-        return self._write(_PUBLISH, values, present)
+        values = _row(repository, key, path, entry) | {"overwrite": overwrite}
+        return self._write(statements.PUBLISH, values, present)
 
     def _write(self, statement: Any, values: dict[str, Any], present: Callable[[], bool]) -> bool:
         """Run an upsert with its blob kept and its epoch held still; whether a row was written."""
-        locks = [_lock("blob", values["digest"]), _lock("repository", values["repository"])]
+        locks = [number("blob", values["digest"]), number("repository", values["repository"])]
         with self._connections.lend(COMMIT) as connection, connection.transaction():
-            connection.execute("SELECT pg_advisory_xact_lock_shared(%s), pg_advisory_xact_lock_shared(%s)", locks)
+            connection.execute(statements.LOCK_SHARED, [locks])
             return present() and connection.execute(statement, values).rowcount == 1
+
+    def switch(
+        self,
+        repository: str,
+        changes: Sequence[Change],
+        dropped: Sequence[str],
+        epoch: int,
+        present: Callable[[str], bool],
+    ) -> bool:
+        digests = sorted({change.entry.digest for change in changes})
+        locks = [*(number("blob", digest) for digest in digests), number("repository", repository)]
+        with self._connections.lend(COMMIT) as connection, contextlib.suppress(_Refused), connection.transaction():
+            connection.execute(statements.LOCK_SHARED, [locks])
+            connection.execute(statements.LOCK, [number("set", repository)])
+            if epoch < one(connection.execute(statements.EPOCHS, [repository]))[0]:
+                raise _Refused
+            if not all(present(digest) for digest in digests):
+                raise _Refused
+            _drop_all(connection, repository, dropped, changes)
+            _commit_all(connection, repository, changes, epoch)
+            return True
+        return False
+
+    def record_list(
+        self, repository: str, listing: str, root: str, rows: Iterable[tuple[str, Digest]], fence: int, epoch: int
+    ) -> Sequence[str]:
+        return self._lists.record(repository, listing, root, rows, fence, epoch)
+
+    def drop_lists(self, repository: str, root: str, kept: Sequence[str]) -> None:
+        self._lists.drop(repository, root, kept)
+
+    def listed(self, repository: str, key: str) -> Listed | None:
+        return self._lists.listed(repository, key)
+
+    def names(
+        self, repositories: Sequence[str], pattern: str, after: tuple[str, str], limit: int
+    ) -> Sequence[tuple[str, str]]:
+        values = {"repositories": list(repositories), "pattern": pattern, "limit": limit}
+        values |= {"repository": after[0], "name": after[1].partition("\0")[0]}  # no text of Postgres's has a NUL
+        with self._connections.lend(COMMIT) as connection:
+            return [(repository, name) for repository, name in connection.execute(statements.NAMES, values)]
 
     def forget(self, repository: str, key: str, fence: int | None = None) -> bool:
         with self._connections.lend(COMMIT) as connection:
-            return connection.execute(_FORGET, _where(repository, key) | {"fence": fence}).rowcount == 1
+            return connection.execute(statements.FORGET, where(repository, key) | {"fence": fence}).rowcount == 1
 
     def flush(self, repository: str, prefix: str = "", expire: bool = False) -> Flushed:
-        within = _within(repository, prefix)
+        values = within(repository, prefix)
         with self._connections.lend(FLUSH) as connection, connection.transaction():
-            connection.execute("SELECT pg_advisory_xact_lock(%s)", [_lock("repository", repository)])
-            connection.execute(_RAISE, [repository])
+            connection.execute(statements.LOCK, [number("repository", repository)])
+            connection.execute(statements.RAISE, [repository])
             if expire:
-                return Flushed(connection.execute(_EXPIRE, within, prepare=False).rowcount, 0)
-            connection.execute(_FORGOTTEN, [repository])
-            return Flushed(*_one(connection.execute(_DELETE, within, prepare=False)))
+                return Flushed(connection.execute(statements.EXPIRE, values, prepare=False).rowcount, 0)
+            connection.execute(statements.FORGOTTEN, [repository])
+            lists.flush(connection, repository, prefix)
+            return Flushed(*one(connection.execute(statements.DELETE, values, prepare=False)))
 
     def drop_unknown(self, known: frozenset[str]) -> int:
-        with self._connections.lend(FLUSH) as connection:
-            dropped: int = _one(connection.execute(_DROP_UNKNOWN, [sorted(known)]))[0]
+        with self._connections.lend(FLUSH) as connection, connection.transaction():
+            lists.drop_unknown(connection, sorted(known))
+            dropped: int = one(connection.execute(statements.DROP_UNKNOWN, [sorted(known)]))[0]
             return dropped
 
     def listing(self, repository: str, prefix: str = "", after: str = "", limit: int = 1000) -> list[Stored]:
         """A page is longer than `limit` only where its last path has several keys (variants)."""
-        values = _within(repository, prefix) | {"after": after, "limit": limit}
+        values = within(repository, prefix) | {"after": after, "limit": limit}
         with self._connections.lend(COMMIT) as connection:
-            rows = connection.execute(_LISTING, values, prepare=False).fetchall()
+            rows = connection.execute(statements.LISTING, values, prepare=False).fetchall()
         return [Stored(repository, path, Entry(*row)) for path, *row in rows]
 
     def drop_blob(self, digest: str, remove: Callable[[], None]) -> bool:
         with self._connections.lend(COMMIT) as connection, connection.transaction():
-            connection.execute("SELECT pg_advisory_xact_lock(%s)", [_lock("blob", digest)])
+            connection.execute(statements.LOCK, [number("blob", digest)])
             if connection.execute("SELECT 1 FROM entries WHERE digest = %s LIMIT 1", [digest]).fetchone():
                 return False
             remove()
@@ -184,6 +169,29 @@ class PostgresIndex:
 
     def close(self) -> None:
         self._connections.close()
+
+
+def _drop_all(connection: Patient, repository: str, keys: Sequence[str], changes: Sequence[Change]) -> None:
+    """Forget the keys; raises _Refused where one has an entry that is newer than the changes."""
+    if keys:
+        hashes = [hashed(key) for key in keys]
+        newest = max((change.entry.fence for change in changes), default=2**63 - 1)
+        connection.execute(statements.DROP_ALL, [repository, hashes, newest])
+        if connection.execute(statements.ANY_OF, [repository, hashes]).fetchone():
+            raise _Refused
+
+
+def _commit_all(connection: Patient, repository: str, changes: Sequence[Change], epoch: int) -> None:
+    """Record the changes; raises _Refused where one meets an entry that is newer."""
+    rows = [_row(repository, change.key, change.path, change.entry) | {"epoch": epoch} for change in changes]
+    with connection.cursor() as cursor:
+        cursor.executemany(statements.COMMIT, rows)
+        if cursor.rowcount != len(rows):
+            raise _Refused
+
+
+def _row(repository: str, key: str, path: str, entry: Entry) -> dict[str, Any]:
+    return where(repository, key) | asdict(entry) | {"key": key, "path": path}
 
 
 def migrate(database_url: str) -> None:
@@ -208,7 +216,7 @@ def migrate(database_url: str) -> None:
     )
     try:
         with engine.connect() as connection:  # the lock ends with the connection
-            connection.execute(sa.text("SELECT pg_advisory_lock(:lock)"), {"lock": _lock("schema", "")})
+            connection.execute(sa.text("SELECT pg_advisory_lock(:lock)"), {"lock": number("schema", "")})
             connection.commit()
             current = MigrationContext.configure(connection).get_current_revision()
             connection.rollback()
@@ -217,26 +225,3 @@ def migrate(database_url: str) -> None:
                 command.upgrade(config, "head")
     except (psycopg.Error, sa.exc.SQLAlchemyError) as error:
         raise StoreDown(f"Postgres: the schema is not migrated: {error}") from error
-
-
-def _where(repository: str, key: str) -> dict[str, Any]:
-    hashed = hashlib.sha256(key.encode("utf-8", "surrogatepass")).digest()
-    return {"repository": repository, "key_hash": hashed}
-
-
-def _within(repository: str, prefix: str) -> dict[str, Any]:
-    """A path's beginning as the index finds it (LIKE, with its own signs escaped) and as it is compared."""
-    like = prefix[:INDEXED].replace("\\", r"\\").replace("%", r"\%").replace("_", r"\_") + "%"
-    return {"repository": repository, "prefix": prefix, "like": like}
-
-
-def _lock(kind: str, name: str) -> int:
-    """The 64-bit number of an advisory lock; two names that share one only wait for each other."""
-    return int.from_bytes(hashlib.sha256(f"{kind} {name}".encode()).digest()[:8], "big", signed=True)
-
-
-def _one(cursor: psycopg.Cursor[tuple[Any, ...]]) -> tuple[Any, ...]:
-    row = cursor.fetchone()
-    if row is None:
-        raise psycopg.DataError("a statement that always answers did not")
-    return row

@@ -6,9 +6,10 @@
                                       forgotten                        10 s; no copy is taken meanwhile
       negative:<repository>:<hash>    <epoch> <status>                 as long as the caller says
       lock:<hash>                     <token>                          10 s, renewed by a heartbeat
+      token:<hash>                    <token>                          as long as the caller says
       counters                        hash: "<repository> <state> requests|bytes" -> number
 
-<hash> is a 128-bit hash of the key (or of the lock's name), so keys of any length cost the same.
+<hash> is a 128-bit hash of the key (or of the lock's or token's name), so keys of any length cost the same.
 """
 
 from __future__ import annotations
@@ -143,6 +144,19 @@ class RedisMemory:
     def _named_lock(self, name: str) -> Lock:
         timeout = self._lock_timeout
         return Lock(self._client, f"{PREFIX}lock:{_hash(name)}", timeout=timeout, thread_local=False)
+
+    def token(self, name: str) -> str | None:
+        with self._asked() as client:
+            token: bytes | None = client.get(f"{PREFIX}token:{_hash(name)}")
+        return token.decode() if token is not None else None
+
+    def keep_token(self, name: str, token: str, seconds: float) -> None:
+        lifetime = int(seconds * 1000)
+        with self._asked() as client:
+            if token and lifetime > 0:
+                client.set(f"{PREFIX}token:{_hash(name)}", token, px=lifetime)
+            else:
+                client.unlink(f"{PREFIX}token:{_hash(name)}")
 
     def count(self, repository: str, state: str, requests: int, sent: int) -> None:
         with self._asked() as client, client.pipeline(transaction=False) as together:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import urllib.parse
 from collections.abc import Iterable, Iterator
 
 from app.config import Settings
@@ -37,13 +38,25 @@ def _line(repository: Repository, url: str, settings: Settings, token: str) -> s
         shown = '"$ADMIN_TOKEN"' if settings.admin_token else token
         key = "" if settings.auth == "open" else f" -u admin:{shown}"
         return f"curl -f{key} -T FILE {url}/FILE"
-    tail = next((path for site, path in _TREES.items() if site in repository.base_urls[0]), "PATH")
-    return _CLIENTS.get(repository.package, _CURL).format(name=repository.name, url=url, tail=tail)
+    client, unknown = _CLIENTS.get(repository.package, _CURL)
+    source, *_ = (*repository.base_urls, "")
+    tail = next((path for site, path in _TREES.items() if site in source), unknown if source else "")
+    return client.format(name=repository.name, url=url, host=urllib.parse.urlsplit(url).netloc, tail=tail)
 
 
-_CURL = "curl -fLO {url}/PATH"
+_CURL = ("curl -fLO {url}{tail}", "/PATH")
+# package -> the client's line, and what stands for a path that is not known
 _CLIENTS = {
-    "rpm": "dnf --repofrompath='{name},{url}/{tail}' --repo={name} install PACKAGE",
-    "apk": "apk add --repository {url}/{tail} PACKAGE",
+    "rpm": ("dnf --repofrompath='{name},{url}{tail}' --repo={name} install PACKAGE", "/PATH"),
+    "apk": ("apk add --repository {url}{tail} PACKAGE", "/PATH"),
+    "docker": ("docker pull {host}/{name}{tail}", "/IMAGE"),
+    "deb": (
+        'echo "deb {url} $(. /etc/os-release; echo $VERSION_CODENAME) main" > /etc/apt/sources.list.d/{name}.list',
+        "",
+    ),
 }
-_TREES = {"almalinux": "$releasever/BaseOS/$basearch/os", "alpine": "latest-stable/main"}  # where PATH is known
+_TREES = {  # where the path is known
+    "almalinux": "/$releasever/BaseOS/$basearch/os",
+    "alpine": "/latest-stable/main",
+    "docker.io": "/library/alpine",
+}

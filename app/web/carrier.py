@@ -15,7 +15,7 @@ from app.errors import DEFECT, ArtifactError, NotFound
 from app.fills.fill import TAIL, Stage
 from app.formats import FORMATS
 from app.repositories import Repositories
-from app.resource import Ask
+from app.resource import Ask, Resource
 from app.shelf import Served
 from app.web import problem, wire
 from app.web.finish import Finish
@@ -118,7 +118,8 @@ class Carrier:
         """Errors before the head become JSON; later ones rise, for the connection to be cut."""
         ask = handed.ask
         try:
-            outcome = self._outcome(handed)
+            resource = self._resource(ask)
+            outcome = self._outcome(handed, resource)
         except ArtifactError as error:
             self._refuse(conn, ask, error, told)
             return
@@ -128,7 +129,7 @@ class Carrier:
             return
         try:
             _settle(ask, outcome)
-            reply = answer(ask, outcome)
+            reply = answer(ask, resource, outcome)
             told.status, told.cache = reply.status, reply.cache
             wire.deliver(conn, ask, reply, outcome, delivery)
         except ArtifactError as error:
@@ -139,17 +140,19 @@ class Carrier:
             if isinstance(outcome, Served):
                 outcome.file.close()
 
-    def _outcome(self, handed: Handed) -> Outcome:
-        if handed.entry is not None:
-            return Served(handed.entry, handed.state, os.fdopen(handed.blob, "rb", buffering=0))
-        repository = self.repositories.get(handed.ask.repository)
+    def _resource(self, ask: Ask) -> Resource:
+        repository = self.repositories.get(ask.repository)
         if repository is None:
             raise NotFound("no such repository", code="unknown_repository")
-        resource = FORMATS[repository.package].resolve(repository, handed.ask)
+        return FORMATS[repository.package].resolve(repository, ask)
+
+    def _outcome(self, handed: Handed, resource: Resource) -> Outcome:
+        if handed.entry is not None:
+            return Served(handed.entry, handed.state, os.fdopen(handed.blob, "rb", buffering=0))
         return self.engine.get(handed.ask, resource)
 
     def _refuse(self, conn: socket.socket, ask: Ask, error: ArtifactError, told: _Told) -> None:
-        status, headers, body = problem.render(error, ask.request_id)
+        status, headers, body = problem.render(error, ask)
         told.status, told.cache, told.note = status, dict(headers).get("X-Cache", ""), error.message
         wire.refuse(conn, ask, status, headers, body)
 

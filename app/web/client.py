@@ -16,6 +16,7 @@ from app.resource import Ask
 
 CARRIED = ("range", "if-range", "if-none-match", "if-modified-since", "accept")  # what an answer depends on
 REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,64}")
+PORT = re.compile(r":[0-9]*$")
 LOGGED = 2048  # characters of a path in the log
 
 
@@ -51,11 +52,27 @@ def within(environ: Mapping[str, Any], prefix: str) -> tuple[str, str]:
 
     A prefix in any other spelling (`/repository%2f..%2fx/`) is what a proxy in front may have read differently.
     """
+    name, raw = split(environ, prefix)
+    return name, paths.parse(raw)
+
+
+def split(environ: Mapping[str, Any], prefix: str) -> tuple[str, str]:
+    """As within(), but the path is still as it was on the wire, and not judged."""
     raw = raw_path(environ)
     if not raw.startswith(f"{prefix}/"):
         raise BadRequest(f"the path does not begin with {prefix}/ as it stands", code="bad_path")
     name, _, rest = raw.removeprefix(f"{prefix}/").partition("/")
-    return paths.parse(name), paths.parse(rest)
+    return paths.parse(name), rest
+
+
+def hosts(environ: Mapping[str, Any], trusted: tuple[Network, ...]) -> tuple[str, ...]:
+    """The host that the client asked, in lower case: with its port, then without; X-Forwarded-Host is believed from
+    trusted proxies alone."""
+    given: str = environ.get("HTTP_HOST", "")
+    if _trusted(environ.get("REMOTE_ADDR") or "-", trusted):
+        given = environ.get("HTTP_X_FORWARDED_HOST", "").partition(",")[0] or given
+    host = given.strip().lower()
+    return tuple(dict.fromkeys((host, PORT.sub("", host)))) if host else ()
 
 
 def address(environ: Mapping[str, Any], trusted: tuple[Network, ...]) -> str:

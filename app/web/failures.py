@@ -37,7 +37,7 @@ def _answer(error: Exception) -> Response:
         error = ArtifactError(DEFECT)
     if isinstance(error, StoreDown):
         log.warning("%s", error.message, extra={"fields": {"request_id": ask().request_id}})
-    status, headers, body = problem.render(error, ask().request_id, detail)
+    status, headers, body = problem.render(error, ask(), detail)
     g.handed = False
     g.cache = dict(headers).get("X-Cache", "")
     return Response(body, status, headers=list(headers))

@@ -4,19 +4,30 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping
 
 from app.errors import ArtifactError, MethodNotAllowed, NotFound, RangeNotSatisfiable, StoreDown, Unauthorized
-from app.web.reply import Headers
+from app.resource import Ask, Headers
+from app.web import oci
 
 STORE = "a store of this server does not answer or is full; the request id is in its log"
 
 
-def render(error: ArtifactError, request_id: str, detail: str = "") -> tuple[int, Headers, bytes]:
-    """(status, headers, body) of API.md's error form; `detail` is only for DEBUG."""
+def render(error: ArtifactError, ask: Ask, detail: str = "") -> tuple[int, Headers, bytes]:
+    """(status, headers, body) of API.md's error form, or of OCI's; `detail` is only for DEBUG."""
     message = STORE if isinstance(error, StoreDown) else error.message  # which names addresses and accounts
-    told = {"error": error.code, "message": message, "request_id": request_id}
-    if detail:
-        told["detail"] = detail
+    if oci.spoken(ask):
+        error = oci.translated(error)
+        return error.status, (*_headers(error), oci.VERSION), _line(oci.body(error, ask, message, detail))
+    told = {"error": error.code, "message": message, "request_id": ask.request_id}
+    return error.status, _headers(error), _line(told | ({"detail": detail} if detail else {}))
+
+
+def _line(told: Mapping[str, object]) -> bytes:
+    return json.dumps(told).encode() + b"\n"
+
+
+def _headers(error: ArtifactError) -> Headers:
     headers = [("Content-Type", "application/json")]
     if error.retry_after > 0:
         headers.append(("Retry-After", str(math.ceil(error.retry_after))))
@@ -30,4 +41,4 @@ def render(error: ArtifactError, request_id: str, detail: str = "") -> tuple[int
         headers.append(("Allow", ", ".join(error.allow)))
     if isinstance(error, Unauthorized):
         headers.append(("WWW-Authenticate", 'Basic realm="artifactapi", charset="UTF-8"'))
-    return error.status, tuple(headers), json.dumps(told).encode() + b"\n"
+    return tuple(headers)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import mimetypes
 import secrets
 from dataclasses import dataclass, replace
@@ -9,13 +10,12 @@ from urllib.parse import quote
 
 from werkzeug.http import is_resource_modified, parse_range_header
 
-from app.cache import Arriving, Outcome, Told
+from app.cache import Arriving, Blank, Outcome, Told
 from app.errors import RangeNotSatisfiable
 from app.fills.spool import Head
-from app.resource import Ask
+from app.resource import Ask, Headers, Resource
 from app.shelf import Served
 
-Headers = tuple[tuple[str, str], ...]
 FETCHED = frozenset({"MISS", "JOINED", "EXPIRED"})
 MOST_RANGES = 256  # librepo asks for so many at once; more is abuse and gets the whole body
 TYPES = {
@@ -57,10 +57,13 @@ class Answer:
         return total
 
 
-def answer(ask: Ask, outcome: Outcome) -> Answer:
+def answer(ask: Ask, resource: Resource, outcome: Outcome) -> Answer:
     """GET or HEAD of `outcome`; RangeNotSatisfiable where no range can be met (RFC 9110, 15.5.17)."""
+    if isinstance(outcome, Blank):
+        return _literal(ask, resource, outcome)
     head = _head(outcome)
-    headers = _headers(ask, outcome, head)
+    own = resource.format.headers(ask, resource, _digest(outcome), head.kept)
+    headers = (*_headers(ask, outcome, head), *own)
     if _unmodified(ask, head):
         return Answer(304, headers, cache=outcome.state)
     if isinstance(outcome, Told):
@@ -75,13 +78,27 @@ def answer(ask: Ask, outcome: Outcome) -> Answer:
     return _sized(_multipart(headers, head, spans, outcome.state))
 
 
-def _head(outcome: Outcome) -> Head:
+def _literal(ask: Ask, resource: Resource, outcome: Blank) -> Answer:
+    body = outcome.literal.body
+    source = ("X-Cache", outcome.state), ("X-Artifact-Source", "remote"), ("X-Artifact-Size", str(len(body)))
+    kind = ("Content-Type", outcome.literal.content_type)
+    own = resource.format.headers(ask, resource, hashlib.sha256(body).hexdigest(), "")
+    return _sized(Answer(200, (*source, kind, *own), (body,), outcome.state))
+
+
+def _digest(outcome: Served | Arriving | Told) -> str:
+    if isinstance(outcome, Served):
+        return outcome.entry.digest
+    return outcome.fill.digest if isinstance(outcome, Arriving) else ""
+
+
+def _head(outcome: Served | Arriving | Told) -> Head:
     if isinstance(outcome, Served):
         entry = outcome.entry
         etag = entry.etag
         if etag is None and entry.last_modified is None:
             etag = f'"{entry.digest}"'
-        return Head(entry.content_type, entry.size, etag, entry.last_modified)
+        return Head(entry.content_type, entry.size, etag, entry.last_modified, entry.kept)
     if isinstance(outcome, Arriving) and outcome.fill.complete:
         return replace(outcome.head, length=outcome.fill.available)
     return outcome.head

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from flask import Blueprint, Response, request
 
+from app import paths
 from app.errors import MethodNotAllowed
-from app.resource import Kind
-from app.web import client, local
+from app.resource import Ask, Kind
+from app.web import client, docker, local
 from app.web.auth import require_admin
 from app.web.node import about
 from app.web.serve import repository, serve
@@ -17,15 +18,24 @@ blueprint = Blueprint("repository", __name__, url_prefix=PREFIX)
 
 @blueprint.route("/<rest:rest>", methods=["GET", "HEAD"], provide_automatic_options=False)
 def get(rest: str) -> Response:
-    ask = about(*client.within(request.environ, PREFIX))
-    return serve(ask, repository(ask.repository))
+    ask = _asked()
+    found = repository(ask.repository)
+    return docker.answer(ask, found) if docker.is_docker(found) else serve(ask, found)
 
 
 @blueprint.route("/<rest:rest>", methods=["PUT", "DELETE"], provide_automatic_options=False)
 def change(rest: str) -> Response:
-    ask = about(*client.within(request.environ, PREFIX))
+    ask = _asked()
     require_admin()
     found = repository(ask.repository)
     if found.kind is not Kind.LOCAL:
         raise MethodNotAllowed("only a local repository takes uploads and deletes", ("GET", "HEAD"))
     return local.put(ask, found) if ask.method == "PUT" else local.delete(ask, found)
+
+
+def _asked() -> Ask:
+    """What the request is about; below a registry's API even a harmful path is refused in that API's form."""
+    name, raw = client.split(request.environ, PREFIX)
+    route = "v2" if docker.is_api(name, raw) else "repository"
+    about(name, "", route=route)
+    return about(name, paths.parse(raw), route=route)

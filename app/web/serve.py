@@ -10,7 +10,7 @@ from flask import Response, g, request
 
 from app.errors import NotFound, StoreDown
 from app.formats import FORMATS
-from app.resource import Ask, Repository
+from app.resource import Ask, Repository, Resource
 from app.shelf import Served
 from app.web.handover import HANDED
 from app.web.node import node
@@ -31,11 +31,12 @@ def repository(name: str) -> Repository:
 
 def serve(ask: Ask, source: Repository) -> Response:
     """The response, or an empty one that stands for a request handed over."""
-    served = _stored(ask, source)
+    resource = FORMATS[source.package].resolve(source, ask)
+    served = _stored(resource)
     if served is None:
         return _hand_over(ask, None)
     with closing(served.file):
-        reply = answer(ask, served)
+        reply = answer(ask, resource, served)
         if ask.method == "HEAD" or (reply.length or 0) <= SMALL:
             if (reply.length or 0) > AT_ONCE:
                 _make_room()
@@ -51,13 +52,16 @@ def _make_room() -> None:
         client.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, PATIENCE)
 
 
-def _stored(ask: Ask, source: Repository) -> Served | None:
+def _stored(resource: Resource) -> Served | None:
     """None where more than the shelf is needed; a store that is down is for the fills process to cope with."""
-    resource = FORMATS[source.package].resolve(source, ask)
     shelf = node().shelf
     try:
         return shelf.stored(resource, shelf.find(resource))
     except StoreDown:
+        return None
+    except NotFound:
+        if resource.otherwise is None and resource.blank is None:
+            raise
         return None
 
 

@@ -13,9 +13,9 @@ from http import HTTPStatus
 
 from app.cache import Arriving, Outcome
 from app.errors import ArtifactError, Unavailable
-from app.resource import Ask
+from app.resource import Ask, Headers
 from app.shelf import Served
-from app.web.reply import Answer, Headers, Span
+from app.web.reply import Answer, Span
 
 PIECE = 4 << 20  # bytes a sendfile call is asked for
 STALLED = 120  # seconds a client may take no byte before it is let go

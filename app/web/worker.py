@@ -40,7 +40,7 @@ class Worker(SyncWorker):  # type: ignore[misc]
         error = ArtifactError("the request is not valid HTTP, or larger than this server reads", code=code)
         error.status = status
         ask = Ask("GET", "", "", request_id=secrets.token_hex(8), started=time.time())
-        _, headers, body = problem.render(error, ask.request_id)
+        _, headers, body = problem.render(error, ask)
         with contextlib.suppress(OSError):
             wire.refuse(client, ask, status, headers, body)
         peer = addr[0] if addr else "-"

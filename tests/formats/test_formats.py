@@ -11,6 +11,7 @@ import pytest
 import app.formats
 from app.errors import Forbidden
 from app.formats import FORMATS
+from app.formats.base import PathRules, within
 from app.resource import Ask, Digest, Kind, Repository, Resource
 
 SHA256, SHA512, SHA1, MD5 = "a1" * 32, "b2" * 64, "c3" * 20, "d4" * 16
@@ -52,11 +53,11 @@ TABLE = {
         "repodata/repomd.xml": "M O N",
         "repodata/repomd.xml.asc": "M O N",
         "repodata/repomd.xml.key": "M O N",
-        f"os/repodata/{SHA256}-primary.xml.gz": "I O",
-        f"os/repodata/{SHA256}-comps-BaseOS.x86_64.xml": "I O",
-        f"os/repodata/{SHA512}-filelists.xml.zck": "I O",
-        f"os/repodata/{SHA1}-primary.sqlite.bz2": "I O",
-        f"os/repodata/{MD5}-other.xml.gz": "I O",
+        f"os/repodata/{SHA256}-primary.xml.gz": "I O N",
+        f"os/repodata/{SHA256}-comps-BaseOS.x86_64.xml": "I O N",
+        f"os/repodata/{SHA512}-filelists.xml.zck": "I O N",
+        f"os/repodata/{SHA1}-primary.sqlite.bz2": "I O N",
+        f"os/repodata/{MD5}-other.xml.gz": "I O N",
         "os/repodata/primary.xml.gz": "M O",
         f"os/repodata/{SHA256[:-1]}-primary.xml.gz": "M O",
         "os/repodata/updateinfo.xml.zst": "M O",
@@ -74,6 +75,54 @@ TABLE = {
         "os/repodata/": "M H",
         "notrepodata/x": "M H",
     },
+    "deb": {
+        "debian/dists/bookworm/InRelease": "M O N",
+        "dists/bookworm-security/updates/Release": "M O N",
+        "dists/bookworm/Release.gpg": "M O N",
+        "InRelease": "M O N",
+        "Release.gpg": "M O N",
+        "dists/bookworm/main/binary-amd64/Packages.xz": "M O",
+        "dists/bookworm/main/binary-amd64/Packages.lz4": "M O",
+        "dists/bookworm/main/binary-amd64/Release": "M O",
+        "dists/bookworm/main/source/Sources.gz": "M O",
+        "dists/bookworm/main/Contents-amd64.gz": "M O",
+        "dists/bookworm/main/i18n/Translation-en.bz2": "M O",
+        "dists/bookworm/main/dep11/Components-amd64.yml.gz": "M O",
+        "dists/bookworm/main/dep11/icons-64x64.tar.gz": "M O",
+        "dists/bookworm/main/cnf/Commands-amd64.xz": "M O",
+        "dists/bookworm/main/installer-amd64/current/images/netboot/mini.iso": "M O",
+        f"dists/bookworm/main/binary-amd64/by-hash/SHA256/{SHA256}": "I O N",
+        f"dists/bookworm/main/i18n/by-hash/SHA512/{SHA512}": "I O N",
+        f"dists/bookworm/main/source/by-hash/SHA1/{SHA1}": "I O N",
+        f"flat/by-hash/MD5Sum/{MD5}": "I O N",
+        f"dists/bookworm/main/binary-amd64/by-hash/SHA256/{SHA1}": "M O",
+        f"by-hash/SHA256/{SHA1}": "M H",
+        "dists/sid/main/binary-amd64/Packages.diff/Index": "M O",
+        "dists/sid/main/binary-amd64/Packages.diff/T-2026-11-20-1402.13-F-2026-11-19-0802.20.gz": "I O N",
+        f"dists/sid/main/binary-amd64/Packages.diff/by-hash/SHA256/{SHA256}": "I O N",
+        "flat/Packages.gz": "M O",
+        "Packages": "M O",
+        "Sources.zst": "M O",
+        "pool/main/b/bash/bash_5.2.15-2+b2_amd64.deb": "I",
+        "pool/main/d/di/di_1_amd64.udeb": "I",
+        "pool/main/d/di/di-dbgsym_1_amd64.ddeb": "I",
+        "pool/main/b/bash/bash_5.2.15-2.dsc": "I",
+        "pool/main/b/bash/bash_5.2.15.orig.tar.xz": "I",
+        "pool/main/b/bash/bash_5.2.15.orig.tar.xz.asc": "I",
+        "pool/main/b/bash/bash_5.2.15-2.debian.tar.xz": "I",
+        "pool/main/b/bash/bash_5.2.15-2.diff.gz": "I",
+        "dists/stable/main/binary-amd64/tool_1_all.deb": "I",
+        "flat/tool_1_all.deb": "I",
+        "archive-key.asc": "M O",
+        "gpg.key": "M O",
+        "keys/team.gpg": "M O",
+        "README": "M H",
+        "dists/": "M H",
+        "dists/bookworm/": "M H",
+        "dists/bookworm/main/installer-amd64/current/doc/index.html": "M H",
+        "ls-lR.gz": "M",
+        "source.tar.gz": "M",
+    },
     "apk": {
         "v3.20/main/x86_64/APKINDEX.tar.gz": "M O N",
         "APKINDEX.tar.gz": "M O N",
@@ -88,6 +137,7 @@ TABLE = {
         "xAPKINDEX.tar.gz": "M",
     },
 }
+FILES = [name for name, each in FORMATS.items() if isinstance(each, PathRules)]
 ROWS = [(package, path, facts) for package, table in TABLE.items() for path, facts in table.items()]
 
 
@@ -137,13 +187,13 @@ def test_patterns_in_their_order(immutable: str, mutable: str, path: str, expect
     assert found == expected
 
 
-@pytest.mark.parametrize("package", FORMATS)
+@pytest.mark.parametrize("package", FILES)
 def test_a_hosted_file_is_everything_its_path_says(package: str) -> None:
     found = resolve(package, "repodata/repomd.xml", kind=Kind.LOCAL, immutable="^nothing$")
     assert (found.immutable, found.ttl, found.html, found.expected) == (True, None, True, None)
 
 
-@pytest.mark.parametrize("package", FORMATS)
+@pytest.mark.parametrize("package", FILES)
 def test_the_query_is_dropped(package: str) -> None:
     found = resolve(package, "a", query="token=1")
     assert (found.key, found.query) == ("a", "")
@@ -173,7 +223,8 @@ def test_a_path_made_to_be_slow_is_not() -> None:
 def test_formats_know_nothing_but_the_nouns() -> None:
     """What is not imported cannot be called: no socket, no file, no database."""
     allowed = re.compile(
-        r"__future__|re|dataclasses|typing|types|collections\.abc|app\.(resource|errors|formats\..*)"
+        r"__future__|re|dataclasses|enum|typing|types|collections\.abc|app\.(resource|errors|formats\..*)"
+        r"|datetime|email\.utils|hashlib|itertools|json|urllib\.parse|xml\.parsers|bz2|lzma|zlib|zstandard"
     )
     for file in Path(app.formats.__path__[0]).glob("*.py"):
         for node in ast.walk(ast.parse(file.read_text())):
@@ -183,4 +234,31 @@ def test_formats_know_nothing_but_the_nouns() -> None:
 
 
 def test_a_format_is_registered_under_its_own_name() -> None:
-    assert {name: each.name for name, each in FORMATS.items()} == {"generic": "generic", "rpm": "rpm", "apk": "apk"}
+    assert {name: each.name for name, each in FORMATS.items()} == {name: name for name in FORMATS}
+    assert list(FORMATS) == ["generic", "rpm", "apk", "deb", "docker"]
+
+
+@pytest.mark.parametrize(
+    ("directory", "href", "expected"),
+    [
+        ("", "a/b", "a/b"),
+        ("os/", "repodata/x", "os/repodata/x"),
+        ("os/", "./x", "os/x"),
+        ("os/", "a/./b", "os/a/b"),
+        ("os/", "a+b ~^%2f", "os/a+b ~^%2f"),
+        ("os/", "../x", None),
+        ("os/", "a/../x", None),
+        ("os/", "/x", None),
+        ("os/", "a//x", None),
+        ("os/", "", None),
+        ("os/", ".", None),
+        ("os/", "a/", None),
+        ("os/", "http://127.0.0.1/x", None),
+        ("os/", "file:/x", None),
+        ("os/", "a\\b", None),
+        ("os/", "a\nb", None),
+        ("os/", "a\x7fb", None),
+    ],
+)
+def test_a_path_in_an_index_stays_in_its_repository(directory: str, href: str, expected: str | None) -> None:
+    assert within(directory, href) == expected

@@ -83,7 +83,7 @@ class Node:
 
     @property
     def upstreams(self) -> Upstreams:
-        return self.carrier.engine.fetch.upstreams
+        return self.carrier.engine.visits.fetch.upstreams
 
     def spools(self) -> list[Path]:
         return list(self.settings.layout.spool.iterdir())

@@ -10,12 +10,13 @@ from typing import Any
 import pytest
 import redis
 
-from app.stores.base import Flushed
+from app.resource import Digest
+from app.stores.base import Change, Flushed
 from app.stores.catalog import Catalog, Known
 from app.stores.connections import Connections, Patient
 from app.stores.postgres import PostgresIndex
 from app.stores.redis import RedisMemory
-from tests.stores.values import entry
+from tests.stores.values import digest, entry
 
 
 def here() -> bool:
@@ -228,3 +229,41 @@ class TestFlush:
         assert seen is not None
         other.memory.remember("alpine", "a", epoch, seen, other.now)
         assert other.find("a") == Known(1, None)
+
+
+class TestSets:
+    def test_every_node_sees_the_whole_set_at_once(self, nodes: list[Node]) -> None:
+        one, other = nodes
+        for key in ("root", "member", "old"):
+            one.commit(key)
+            assert other.find(key).entry == entry(key)
+        changes = [Change(key, key, entry("new", fence=5)) for key in ("member", "root")]
+        assert one.catalog.switch("alpine", changes, ["old"], 0, lambda digest: True)
+        assert other.find("root").entry == other.find("member").entry == entry("new", fence=5)
+        assert other.memory.recall("alpine", "root").entry == entry("new", fence=5)
+        assert other.find("old") == Known(0, None)
+
+    def test_one_that_is_refused_changes_no_copy(self, node: Node) -> None:
+        for key in ("root", "old"):
+            node.commit(key, fence=5)
+        assert not node.catalog.switch("alpine", [Change("root", "root", entry("x", 4))], ["old"], 0, lambda _: True)
+        assert node.memory.recall("alpine", "root").entry == entry("root", fence=5)
+        assert node.memory.recall("alpine", "old").entry == entry("old", fence=5)
+
+    def test_a_reader_of_before_does_not_bring_back_what_was_dropped(self, nodes: list[Node]) -> None:
+        one, other = nodes
+        one.commit("old")
+        epoch, seen = other.index.find("alpine", "old")
+        one.catalog.switch("alpine", [], ["old"], 0, lambda digest: True)
+        assert seen is not None
+        other.memory.remember("alpine", "old", epoch, seen, other.now)
+        assert other.find("old").entry is None
+
+    def test_what_a_list_evicts_no_node_serves(self, nodes: list[Node]) -> None:
+        one, other = nodes
+        for key in ("a", "b"):
+            one.commit(key)
+        rows = [(key, Digest("sha256", digest("a"))) for key in ("a", "b")]
+        assert list(one.catalog.record_list("alpine", "list", "root", rows, 1, 0)) == ["b"]
+        assert other.find("a").entry == entry("a")
+        assert other.find("b").entry is None

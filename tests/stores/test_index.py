@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 
@@ -14,35 +13,14 @@ import pytest
 from app.errors import StoreDown
 from app.resource import Entry
 from app.stores.base import Flushed, Index
-from app.stores.postgres import PostgresIndex
+from tests.stores.conftest import Make
 from tests.stores.values import at_once, digest, entry
-
-Make = Callable[[], Index]
 
 LONG = "d/" + "x" * 10_000
 
 
 def here() -> bool:
     return True
-
-
-@pytest.fixture(params=["postgres"])
-def make(request: pytest.FixtureRequest) -> Iterator[Make]:
-    """Another client of the same empty index, as another process would have one."""
-    made: list[Index] = []
-
-    def postgres() -> Index:
-        made.append(PostgresIndex(request.getfixturevalue("database_url"), connections=4))
-        return made[-1]
-
-    yield {"postgres": postgres}[request.param]
-    for index in made:
-        index.close()
-
-
-@pytest.fixture
-def index(make: Make) -> Index:
-    return make()
 
 
 def record(index: Index, path: str, what: Entry | None = None, repository: str = "alpine") -> bool:

@@ -233,3 +233,25 @@ class TestCounters:
         other.count("team python", "MISS", 1, 0)
         expected = {"alpine": {"HIT": (10, 2**40 + 80)}, "team python": {"MISS": (1, 0)}}
         assert one.counts() == other.counts() == expected
+
+
+class TestTokens:
+    def test_kept_for_the_fleet_and_for_as_long_as_said(self, make: Make) -> None:
+        one, other = make(10.0), make(10.0)
+        assert one.token(LONG) is None
+        one.keep_token(LONG, "sëcret", 60)
+        one.keep_token("short", "secret", 0.05)
+        assert other.token(LONG) == "sëcret"
+        time.sleep(0.1)
+        assert other.token("short") is None
+
+    @pytest.mark.parametrize(("token", "seconds"), [("", 60), ("late", 0), ("late", -5)])
+    def test_an_empty_or_expired_one_drops_what_is_kept(self, memory: Memory, token: str, seconds: float) -> None:
+        memory.keep_token("a", "secret", 60)
+        memory.keep_token("a", token, seconds)
+        assert memory.token("a") is None
+
+    def test_a_flush_keeps_them(self, memory: Memory) -> None:
+        memory.keep_token("alpine", "secret", 60)
+        memory.flush("alpine")
+        assert memory.token("alpine") == "secret"

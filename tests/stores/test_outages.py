@@ -16,11 +16,13 @@ import psycopg
 import pytest
 
 from app.errors import StoreDown
+from app.resource import Digest
+from app.stores.base import Change, Listed
 from app.stores.catalog import Catalog, Known
 from app.stores.postgres import PostgresIndex, migrate
 from app.stores.redis import RedisMemory
 from app.supervisor.embedded import Postgres, Valkey
-from tests.stores.values import entry
+from tests.stores.values import digest, entry
 
 T = TypeVar("T")
 
@@ -72,7 +74,7 @@ def own_postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]
 @pytest.fixture
 def index(own_postgres: Postgres) -> Iterator[PostgresIndex]:
     with psycopg.connect(own_postgres.url) as connection:
-        connection.execute("TRUNCATE entries, repositories")
+        connection.execute("TRUNCATE entries, repositories, lists, listed")
     index = PostgresIndex(own_postgres.url)
     yield index
     index.close()
@@ -126,6 +128,12 @@ class TestPostgres:
                 lambda: index.forget("alpine", "a"),
                 lambda: index.flush("alpine"),
                 lambda: index.listing("alpine"),
+                lambda: index.find_all("alpine", ["a"]),
+                lambda: index.switch("alpine", [Change("a", "a", entry())], [], 0, lambda digest: True),
+                lambda: index.record_list("alpine", "list", "root", [], 1, 0),
+                lambda: index.drop_lists("alpine", "root", []),
+                lambda: index.listed("alpine", "a"),
+                lambda: index.names(["alpine"], "(.*)", ("", ""), 1),
                 lambda: index.drop_blob(entry().digest, lambda: None),
             ):
                 with pytest.raises(StoreDown):
@@ -168,6 +176,25 @@ class TestPostgres:
         assert recovered(lambda: index.find("alpine", "a")) == (0, None)
         assert index.commit("alpine", "a", "a", entry(), 0, here)
 
+    def test_a_connection_lost_while_a_list_is_copied_leaves_the_one_before(
+        self, own_postgres: Postgres, index: PostgresIndex
+    ) -> None:
+        def rows() -> Iterator[tuple[str, Digest]]:
+            for number in range(5000):
+                yield str(number), Digest("sha256", digest("new"))
+            with psycopg.connect(own_postgres.url, autocommit=True) as connection:
+                connection.execute(
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'artifactapi'"
+                )
+            yield "a", Digest("sha256", digest("new"))
+
+        old = Digest("sha256", digest("old"))
+        index.record_list("alpine", "list", "root", [("a", old)], 1, 0)
+        with pytest.raises(StoreDown):
+            index.record_list("alpine", "list", "root", rows(), 2, 0)
+        assert recovered(lambda: index.listed("alpine", "a")) == Listed(old, "root")
+        assert index.listed("alpine", "1") is None
+
     def test_a_wrong_question_is_no_outage(self, index: PostgresIndex) -> None:
         with pytest.raises(StoreDown):
             index.commit("alpine", "a\0", "a", entry(), 0, here)
@@ -191,6 +218,8 @@ class TestRedis:
                 lambda: memory.flush("alpine"),
                 lambda: memory.lock("b"),
                 lambda: memory.break_lock("b", "token"),
+                lambda: memory.token("a"),
+                lambda: memory.keep_token("a", "secret", 60),
                 lambda: memory.count("alpine", "HIT", 1, 1),
                 memory.counts,
             ):
@@ -246,7 +275,7 @@ class TestCatalog:
         assert catalog.find("alpine", "a").epoch == 1
         assert catalog.memory.recall("alpine", "a").epoch == 1
 
-    @pytest.mark.parametrize("change", ["forget", "publish", "flush"])
+    @pytest.mark.parametrize("change", ["forget", "publish", "switch", "drop", "list", "flush"])
     def test_what_changed_while_redis_was_away_is_not_answered_from_old_copies(
         self, own_valkey: Valkey, catalog: Catalog, change: str
     ) -> None:
@@ -257,10 +286,18 @@ class TestCatalog:
                 assert catalog.forget("alpine", "a")
             elif change == "publish":
                 assert catalog.publish("alpine", "a", "a", entry("new"), True, here)
+            elif change == "switch":
+                changes = [Change("a", "a", entry("new"))]
+                assert catalog.switch("alpine", changes, [], 0, lambda digest: True)
+            elif change == "drop":
+                assert catalog.switch("alpine", [Change("b", "b", entry())], ["a"], 0, lambda digest: True)
+            elif change == "list":
+                rows = [("a", Digest("sha256", digest("new")))]
+                assert catalog.record_list("alpine", "list", "root", rows, 1, 0) == ["a"]
             else:
                 catalog.flush("alpine", "", False)
         recovered(catalog.memory.ping)
-        assert catalog.find("alpine", "a").entry == (entry("new") if change == "publish" else None)
+        assert catalog.find("alpine", "a").entry == (entry("new") if change in ("publish", "switch") else None)
 
     def test_postgres_down_copies_are_served_however_old(self, own_postgres: Postgres, catalog: Catalog) -> None:
         catalog.commit("alpine", "a", "a", entry(), 0, here)

@@ -8,8 +8,11 @@ from functools import partial
 import psycopg
 import pytest
 
-from app.stores.base import Flushed
-from app.stores.postgres import _EXPIRE, _LISTING, PostgresIndex, _within
+from app.resource import Digest
+from app.stores.base import Flushed, Listed
+from app.stores.lists import LISTED
+from app.stores.postgres import PostgresIndex
+from app.stores.statements import EXPIRE, LISTING, where, within
 from tests.stores.values import at_once, entry
 
 
@@ -42,11 +45,36 @@ def test_a_large_flush(database_url: str, index: PostgresIndex) -> None:
 @pytest.mark.parametrize("end", ["", "x" * 300])
 def test_a_prefix_is_found_by_the_index(database_url: str, end: str) -> None:
     _fill(database_url, 10_000)
-    values = _within("big", "p/12" + end) | {"after": "p/123", "limit": 10}
+    values = within("big", "p/12" + end) | {"after": "p/123", "limit": 10}
     with psycopg.connect(database_url) as connection:
-        for statement in (_EXPIRE, _LISTING):
+        for statement in (EXPIRE, LISTING):
             plan = connection.execute("EXPLAIN " + statement.as_string(connection), values).fetchall()
             assert "entries_path" in str(plan)
+
+
+def test_a_key_is_found_among_many_lists_by_the_index(database_url: str, index: PostgresIndex) -> None:
+    with psycopg.connect(database_url) as connection:
+        connection.execute(
+            """
+            INSERT INTO lists (repository, listing_hash, listing, root, fence)
+            SELECT 'big', sha256(n::text::bytea), n, 'root', n FROM generate_series(1, 200) AS n
+            """
+        )
+        connection.execute(
+            """
+            INSERT INTO listed SELECT 'big', sha256(n::text::bytea), lists.id, 'sha256', 'x'
+            FROM generate_series(1, 500) AS n, lists WHERE (n + lists.id) % 20 = 0
+            """
+        )
+        values = where("big", "40")
+        plan = connection.execute("EXPLAIN " + LISTED, values).fetchall()  # before anybody counted the rows
+        assert "listed_pkey" in str(plan)
+    assert index.listed("big", "40") == Listed(Digest("sha256", "x"), "root")
+
+
+def test_names_among_many_entries(database_url: str, index: PostgresIndex) -> None:
+    _fill(database_url, 100_000)
+    assert index.names(["big"], "^p/(.)", ("big", "3"), 3) == [("big", "4"), ("big", "5"), ("big", "6")]
 
 
 def test_more_callers_than_connections(index: PostgresIndex) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import threading
@@ -66,12 +67,14 @@ def test_everything_but_epochs_and_counters_expires(memory: RedisMemory, client:
     memory.remember("alpine", "a", 1, entry(), 1.0)
     memory.remember_missing("alpine", "b", 1, 404, 30)
     memory.forget("alpine", "c")
+    memory.keep_token("https://user:password@127.0.0.1/", "secret", 60)
     memory.count("alpine", "HIT", 1, 1)
     held = memory.lock("d")
     assert held is not None
     lasting = {key for key in client.scan_iter() if client.ttl(key) == -1}
     assert lasting == {"artifactapi:epoch:alpine", "artifactapi:counters"}
     assert all(key.startswith("artifactapi:") and len(key) < 100 for key in client.scan_iter())
+    assert not any("password" in key for key in client.scan_iter())
     held.release()
 
 
@@ -86,6 +89,9 @@ def test_a_copy_by_another_version(memory: RedisMemory, client: redis.Redis) -> 
     [key] = client.scan_iter("*copy*")
     client.set(key, str(client.get(key)).removesuffix("]") + ',"a field of tomorrow"]')
     assert memory.recall("alpine", "a").entry == entry()
+    copy = json.loads(str(client.get(key)).split(" ", 2)[2])
+    client.set(key, "1 1 " + json.dumps(copy[:12]))  # of a version whose entries had eleven fields
+    assert memory.recall("alpine", "a").entry == replace(entry(), until=0.0, kept="")
     client.set(key, "1 1 {]")
     assert memory.recall("alpine", "a") == Recollection(1)
 

@@ -27,6 +27,8 @@ def entry(text: str = "a", fence: int = 1) -> Entry:
         retry_at=1795230002.000001,
         failures=3,
         gone=404,
+        until=1795316400.25,
+        kept="Docker-Content-Digest: sha256:ü\nLink: <x>",
     )
 
 

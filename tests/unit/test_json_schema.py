@@ -10,6 +10,7 @@ from typing import Any
 import jsonschema
 import pytest
 
+from app.formats import FORMATS
 from app.repositories import load, schema
 from app.resource import Repository, UpstreamOptions
 
@@ -29,7 +30,7 @@ def test_the_example_is_valid(validator: Any) -> None:
 
 def test_the_example_shows_each_kind_and_every_format() -> None:
     found = load(EXAMPLE)
-    assert {each.package for each in found.remotes.values()} == {"generic", "rpm", "apk"}
+    assert {each.package for each in found.remotes.values()} == set(FORMATS)
     assert [each.package for each in found.locals.values()] == ["generic"]
     assert all(found.remotes[name].description for name in found.remotes)
 
@@ -41,7 +42,17 @@ def test_the_example_shows_each_kind_and_every_format() -> None:
         {"base_url": "https://h", "base_urls": ["https://h"]},
         {"base_url": "ftp://h"},
         {"base_url": "https://u:p@h"},
-        {"base_url": "https://h", "package": "docker"},
+        {"base_url": "https://h", "package": "npm"},
+        {"base_url": "https://h", "metalink": "https://h", "package": "rpm"},
+        {"metalink": "https://h", "mirrorlist": "https://h", "package": "rpm"},
+        {"metalink": "https://h"},
+        {"metalink": "https://h", "package": "deb"},
+        {"metalink": "https://h?a=$basearch", "package": "rpm"},
+        {"base_url": "https://h", "serves": ["docker.io"]},
+        {"base_url": "https://h", "default": True, "package": "rpm"},
+        {"base_url": "https://h", "upstream": {"auth_hosts": ["a.example"]}},
+        {"base_url": "https://h", "serves": ["https://docker.io"], "package": "docker"},
+        {"base_url": "https://h", "ban_tags": ["a/b"], "package": "docker"},
         {"base_url": "https://h", "mutable_pattern": []},
         {"base_url": "https://h", "cache": {"mutable_ttl": -1}},
         {"base_url": "https://h", "cache": {"mutable_ttl": "1 week"}},
@@ -53,6 +64,28 @@ def test_the_example_shows_each_kind_and_every_format() -> None:
 )
 def test_what_is_refused_is_invalid(validator: Any, keys: dict[str, Any]) -> None:
     assert not validator.is_valid({"remotes": {"r": keys}})
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        {"metalink": "https://h/?repo=x&arch=y", "package": "rpm"},
+        {"mirrorlist": "https://h", "package": "rpm"},
+        {"base_url": "https://h", "default": False, "serves": [], "upstream": {"auth_hosts": []}},
+        {
+            "base_url": "https://h",
+            "package": "docker",
+            "serves": ["docker.io"],
+            "default": True,
+            "upstream": {"auth_hosts": ["a.example:8443"]},
+        },
+    ],
+    ids=str,
+)
+def test_what_is_loaded_is_valid(validator: Any, tmp_path: Path, keys: dict[str, Any]) -> None:
+    (tmp_path / "remotes.json").write_text(json.dumps({"remotes": {"r": keys}}))
+    validator.validate({"remotes": {"r": keys}})
+    validator.validate(load(tmp_path / "remotes.json").effective())
 
 
 @pytest.mark.parametrize(

@@ -9,10 +9,14 @@ from typing import Any
 
 import pytest
 
+from app.formats import FORMATS
 from app.problems import ConfigError
 from app.repositories import load
 
 BASE = "https://u.example"
+LIST = "https://m.example/metalink?repo=x"
+DOCKER: dict[str, Any] = {"package": "docker"}
+RPM: dict[str, Any] = {"package": "rpm"}
 NOT_A_NAME = "not a name: 1 to 63 letters, digits, dots, dashes and underscores, the first a letter or digit"
 
 
@@ -115,7 +119,8 @@ def test_a_bad_document(text: str, line: str) -> None:
         ({"frobnicate": 1}, "frobnicate: unknown key"),
         ({"overwrite": True}, "overwrite: belongs to a local repository"),
         ({"package": "rpn"}, 'package: "rpn" is not a package type: did you mean "rpm"?'),
-        ({"package": "docker"}, "package: docker is not built in this version: generic, rpm, apk here"),
+        ({"package": "npm"}, f"package: npm is not built in this version: {', '.join(FORMATS)} here"),
+        ({"package": "apt"}, 'package: "apt" is not a package type: did you mean "deb"?'),
         ({"package": 1}, "package: not a valid string"),
         ({"description": "d" * 1001}, "description: longer than maximum length 1000"),
         ({"check_mutable_updates": "yes"}, 'check_mutable_updates: "yes" is not true or false'),
@@ -125,12 +130,50 @@ def test_a_bad_document(text: str, line: str) -> None:
         ({"members": ["b"]}, "members: not built in this version: remove the key"),
         ({"access": "private"}, "access: not built in this version: remove the key"),
         ({"rate": 1}, "rate: not built in this version: remove the key"),
-        ({"serves": ["docker.io"]}, "serves: not built in this version: remove the key"),
-        ({"default": True}, "default: not built in this version: remove the key"),
         ({"quarantine_new": True}, "quarantine_new: not built in this version: remove the key"),
         ({"quarantine_days": 7}, "quarantine_days: not built in this version: remove the key"),
         ({"quarantine_days": False}, "quarantine_days: not built in this version: remove the key"),
-        ({"ban_tags": ["latest"]}, "ban_tags: not built in this version: remove the key"),
+        # what only one package has
+        *(
+            (keys, f"{name}: belongs to package docker, and this is generic: remove the key")
+            for name, keys in {
+                "serves": {"serves": ["docker.io"]},
+                "hosts": {"hosts": ["images.example"]},
+                "default": {"default": True},
+                "ban_tags_enabled": {"ban_tags_enabled": True},
+                "ban_tags": {"ban_tags": ["latest"]},
+                "upstream.auth_hosts": {"upstream": {"auth_hosts": ["auth.example"]}},
+            }.items()
+        ),
+        # hosts and tags
+        (DOCKER | {"serves": "docker.io"}, "serves: not a valid list"),
+        (DOCKER | {"serves": [1]}, "serves[0]: 1 is not host or host:port"),
+        (DOCKER | {"serves": [""]}, 'serves[0]: "" is not host or host:port'),
+        (
+            DOCKER | {"serves": ["docker.io", "https://docker.io"]},
+            'serves[1]: "https://docker.io" is not host or host:port, without http:// and without a path',
+        ),
+        (DOCKER | {"hosts": ["h:0"]}, 'hosts[0]: "h:0" is not host or host:port'),
+        (DOCKER | {"hosts": ["h:65536"]}, 'hosts[0]: "h:65536" is not host or host:port'),
+        (DOCKER | {"hosts": ["u@h"]}, 'hosts[0]: "u@h" is not host or host:port'),
+        (DOCKER | {"hosts": ["a..b"]}, 'hosts[0]: "a..b" is not host or host:port'),
+        (DOCKER | {"hosts": ["*.example"]}, 'hosts[0]: "*.example" is not host or host:port'),
+        (DOCKER | {"hosts": ["h\n"]}, r'hosts[0]: "h\n" is not host or host:port'),
+        (DOCKER | {"hosts": ["a" * 5000]}, None),
+        (DOCKER | {"hosts": ["a-" * 100]}, None),
+        (DOCKER | {"upstream": {"auth_hosts": ["/"]}}, None),
+        (DOCKER | {"default": "yes"}, 'default: "yes" is not true or false'),
+        *(
+            (
+                DOCKER | {"ban_tags": [tag]},
+                f"ban_tags[0]: {json.dumps(tag)} is not a tag: letters, digits, _ . and -, at most 128",
+            )
+            for tag in ("", "-x", ".x", "a/b", "a b", "latest\n", "sha256:0", 7)
+        ),
+        (DOCKER | {"ban_tags": ["x" * 129]}, None),
+        # lists of mirrors
+        (RPM | {"metalink": LIST}, "metalink: given beside base_url: keep one of them"),
+        (RPM | {"mirrorlist": LIST}, "mirrorlist: given beside base_url: keep one of them"),
         # URLs
         ({"base_url": 1}, "base_url: not a URL of at most 2048 characters"),
         ({"base_url": "ftp://h"}, "base_url: not a URL that begins with http:// or https:// and a host"),
@@ -154,14 +197,12 @@ def test_a_bad_document(text: str, line: str) -> None:
         ({"base_url": "http://h/a//b"}, "base_url: the path has an empty segment"),
         ({"base_urls": ["http://h"]}, "base_urls: given beside base_url: put every URL into one of the two"),
         (
-            {"package": "rpm", "base_url": "https://m.example/metalink?repo=x&arch=y"},
-            "base_url: a metalink or mirror list, not a repository: name one mirror's own URL "
-            "(base_urls takes several)",
+            RPM | {"base_url": "https://m.example/metalink?repo=x&arch=y"},
+            "base_url: a list of mirrors, not a repository: say it with the key metalink (or mirrorlist)",
         ),
         (
-            {"package": "rpm", "base_url": "http://mirrorlist.example/x"},
-            "base_url: a metalink or mirror list, not a repository: name one mirror's own URL "
-            "(base_urls takes several)",
+            RPM | {"base_url": "http://mirrorlist.example/x"},
+            "base_url: a list of mirrors, not a repository: say it with the key metalink (or mirrorlist)",
         ),
         # patterns
         (
@@ -257,6 +298,59 @@ def test_a_bad_remote(keys: dict[str, Any], line: str | None) -> None:
     found = refused({"remotes": {"r": {"base_url": BASE, **keys}}})
     assert len(found) == 1
     assert line is None or found == [f"remotes.json: remotes.r.{line}"]
+
+
+@pytest.mark.parametrize(
+    ("keys", "line"),
+    [
+        ({}, "base_url: missing: a remote needs its upstream's URL"),
+        (RPM | {"metalink": LIST, "mirrorlist": LIST}, "mirrorlist: given beside metalink: keep one of them"),
+        (RPM | {"base_urls": [BASE], "metalink": LIST}, "metalink: given beside base_urls: keep one of them"),
+        (
+            {"package": "deb", "metalink": LIST},
+            "metalink: belongs to package rpm, and this is deb: remove the key",
+        ),
+        (
+            {"package": "generic", "mirrorlist": LIST},
+            "mirrorlist: belongs to package rpm, and this is generic: remove the key",
+        ),
+        *(
+            ({"package": "rpm", "metalink": url}, f"metalink: {reason}")
+            for url, reason in (
+                (1, "not a URL of at most 2048 characters"),
+                ("ftp://m.example/l", "not a URL that begins with http:// or https:// and a host"),
+                ("http://u:sesame@m.example/", 'has credentials in it: they belong in "username" and "password"'),
+                ("http://m.example/l#x", "has a fragment: remove it"),
+                ("http://m.example/l?a=$releasever", "has a variable of dnf's in it: write what it stands for"),
+                ("http://m.example/$basearch", "has a variable of dnf's in it: write what it stands for"),
+                ("http://m.example/${arch}", "has a variable of dnf's in it: write what it stands for"),
+                ("http://m.example/../l", "the path has a dot segment"),
+                ("http://m.example/l?a=[b]", "the path has a query with a character that belongs encoded"),
+            )
+        ),
+        (
+            RPM | {"base_urls": [BASE, "https://m.example/mirrorlist"]},
+            "base_urls[1]: a list of mirrors, not a repository: say it with the key metalink (or mirrorlist)",
+        ),
+    ],
+    ids=str,
+)
+def test_a_bad_upstream(keys: dict[str, Any], line: str) -> None:
+    assert refused({"remotes": {"r": keys}}) == [f"remotes.json: remotes.r.{line}"]
+
+
+def test_only_one_remote_can_answer_for_what_is_not_named(tmp_path: Path) -> None:
+    first = DOCKER | {"base_url": BASE, "serves": ["docker.io"], "hosts": ["a.example"], "default": True}
+    second = DOCKER | {"base_url": BASE, "serves": ["Quay.io", "Docker.IO"], "hosts": ["A.example:5000", "a.example"]}
+    third = DOCKER | {"base_url": BASE, "default": True, "frobnicate": 1}
+    (tmp_path / "conf.d").mkdir()
+    (tmp_path / "conf.d" / "a.json").write_text(json.dumps({"remotes": {"c": third}}))
+    assert refused({"config_dir": "conf.d", "remotes": {"a": first, "b": second}}) == [
+        "remotes.json: remotes.b.serves: docker.io is remotes.a's already: only one can be",
+        "remotes.json: remotes.b.hosts: a.example is remotes.a's already: only one can be",
+        "conf.d/a.json: remotes.c.frobnicate: unknown key",
+        "conf.d/a.json: remotes.c.default: remotes.a is that already: only one can be",
+    ]
 
 
 @pytest.mark.parametrize(

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
 from app.problems import ConfigError
-from app.repositories import Repositories, load, snapshot
+from app.repositories import Repositories, collisions, load, snapshot
 from app.resource import Kind, Repository, UpstreamOptions
 
 BASE = "https://upstream.example/base"
@@ -89,6 +89,52 @@ def test_every_key_of_a_remote(tmp_path: Path) -> None:
         password="p",
         offline=True,
     )
+
+
+def test_every_key_that_only_docker_has(tmp_path: Path) -> None:
+    found = remote(
+        tmp_path,
+        package="docker",
+        serves=["Docker.IO", "registry.example:5000", "docker.io"],
+        hosts=["images.example", "[::1]:5000"],
+        default=True,
+        ban_tags_enabled=True,
+        ban_tags=["latest", "Edge_1.0-x"],
+        upstream={"auth_hosts": ["Auth.example", "auth.example:8443"]},
+    )
+    assert found == Repository(
+        name="r",
+        kind=Kind.REMOTE,
+        package="docker",
+        base_urls=(BASE,),
+        serves=("docker.io", "registry.example:5000"),
+        hosts=("images.example", "[::1]:5000"),
+        default=True,
+        ban_tags=frozenset({"latest", "Edge_1.0-x"}),
+        upstream=UpstreamOptions(auth_hosts=("auth.example", "auth.example:8443")),
+    )
+
+
+def test_tags_are_only_banned_where_that_is_enabled(tmp_path: Path) -> None:
+    keys = {"package": "docker", "base_url": BASE, "ban_tags": ["latest"]}
+    found = loaded(tmp_path, {"remotes": {"r": keys, "s": {**keys, "ban_tags_enabled": True}}})
+    assert [each.ban_tags for each in found.remotes.values()] == [frozenset(), frozenset({"latest"})]
+    shown = found.effective()["remotes"]
+    assert [(each["ban_tags_enabled"], each["ban_tags"]) for each in shown.values()] == [
+        (False, ["latest"]),
+        (True, ["latest"]),
+    ]
+    assert loaded(tmp_path, found.effective()) == found
+
+
+@pytest.mark.parametrize("key", ["metalink", "mirrorlist"])
+def test_a_list_of_mirrors_instead_of_a_base_url(tmp_path: Path, key: str) -> None:
+    url = "https://mirrors.example/metalink?repo=x-9&arch=x86_64"
+    found = loaded(tmp_path, {"remotes": {"r": {"package": "rpm", key: url}}})
+    assert found.remotes["r"] == Repository("r", Kind.REMOTE, "rpm", **{key: url})  # type: ignore[arg-type]
+    assert found.effective()["remotes"]["r"][key] == url
+    assert "base_url" not in str(found.effective())
+    assert loaded(tmp_path, found.effective()) == found
 
 
 @pytest.mark.parametrize(
@@ -214,6 +260,13 @@ class TestEffective:
                 "remotes": {
                     "a": {"base_url": BASE, "package": "apk", "cache": {"mutable_ttl": "forever"}},
                     "b": {"base_urls": [BASE, "http://b"], "upstream": {"stall_timeout": 0.5}},
+                    "c": {
+                        "base_url": BASE,
+                        "package": "docker",
+                        "serves": ["docker.io"],
+                        "default": True,
+                        "upstream": {"auth_hosts": ["auth.example"]},
+                    },
                 },
                 "locals": {"l": {"overwrite": True}},
             },
@@ -257,3 +310,56 @@ class TestEffective:
         assert re.fullmatch("[0-9a-f]{64}", first)
         assert loaded(tmp_path, {"remotes": {"r": {**keys, "cache": {"mutable_ttl": "1h"}}}}).sha256 == first
         assert loaded(tmp_path, {"remotes": {"r": {**keys, "offline": True}}}).sha256 != first
+
+    @pytest.mark.parametrize(
+        "said",
+        [
+            {"serves": ["docker.io"]},
+            {"hosts": ["h.example"]},
+            {"default": True},
+            {"ban_tags": ["latest"]},
+            {"ban_tags_enabled": True},
+            {"upstream": {"auth_hosts": ["a.example"]}},
+        ],
+        ids=str,
+    )
+    def test_its_hash_follows_what_only_docker_has(self, tmp_path: Path, said: dict[str, Any]) -> None:
+        keys: dict[str, Any] = {"base_url": BASE, "package": "docker"}
+        first = loaded(tmp_path, {"remotes": {"r": keys}})
+        assert loaded(tmp_path, {"remotes": {"r": {**keys, **said}}}).sha256 != first.sha256
+
+
+class TestCollisions:
+    HUB: ClassVar = {"package": "docker", "base_url": BASE}
+
+    def lines(self, tmp_path: Path, hub: dict[str, Any], *names: str) -> list[str]:
+        others = {name: {"base_url": BASE} for name in names}
+        known = loaded(tmp_path, {"remotes": {"hub": {**self.HUB, **hub}, **others}, "locals": {"library": {}}})
+        return list(collisions([*known.remotes.values(), *known.locals.values()]))
+
+    @pytest.mark.parametrize(
+        "said", [{"default": True}, {"serves": ["docker.io"]}, {"hosts": ["h.example"]}], ids=str
+    )
+    def test_images_of_one_word_are_below_library(self, tmp_path: Path, said: dict[str, Any]) -> None:
+        assert self.lines(tmp_path, said, "other") == [
+            "remotes.hub: answers without its name in the path, but its images library/... are looked for in the "
+            "repository library: rename that one"
+        ]
+        assert self.lines(tmp_path, {}, "other") == []
+
+    @pytest.mark.parametrize(
+        ("pattern", "told"),
+        [
+            ("^team/", True),
+            ("^(team|crew)/", True),
+            ("^team/tool$", True),
+            (r"^v2/team/.*/manifests/", True),
+            ("^tea", True),
+            ("^crew/", False),
+            (".*", False),  # speaks of no name
+            ("/manifests/", False),
+        ],
+    )
+    def test_a_pattern_that_speaks_of_the_name(self, tmp_path: Path, pattern: str, told: bool) -> None:
+        said = {"default": True, "immutable_patterns": [pattern]}
+        assert len(self.lines(tmp_path, said, "team")) == 1 + told

@@ -22,7 +22,8 @@ def test_what_lies_on_the_disk(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == [spool.path.name] and spool.path.suffix == ".7"
     spool.describe(HEAD)
     told = json.loads(spool.sidecar.read_text())
-    assert told["head"] == {"content_type": "text/plain", "length": 11, "etag": '"e"', "last_modified": None}
+    expected = {"content_type": "text/plain", "length": 11, "etag": '"e"', "last_modified": None, "kept": ""}
+    assert told["head"] == expected
     spool.write(b"hello ")
     spool.write(b"world")
     spool.sync()

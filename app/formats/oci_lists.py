@@ -1,0 +1,103 @@
+"""How a registry's lists are paged: the query that asks for a page, and the Link to the next one.
+
+Source: OCI distribution-spec 1.1 (Listing Tags, Listing Referrers); RFC 8288 (Link).
+"""
+
+from __future__ import annotations
+
+import re
+import urllib.parse
+from collections.abc import Iterator
+
+from app.errors import BadRequest
+from app.resource import Ask, Headers, Resource
+
+# `n` and `last` are the specification's, the others occur in the Link of some registry. A parameter is part of the
+# key, so it is known or dropped; `ns` is between the client and this server.
+PAGING = frozenset((
+    "continuationToken", "cursor", "last", "limit", "marker", "n", "next", "nextToken", "next_page", "offset", "page",
+    "pageToken", "page_size", "page_token", "token",
+))  # fmt: skip
+OF_REFERRERS = PAGING | {"artifactType"}
+KEPT = ("Link", "OCI-Filters-Applied")
+
+_NUMBER = re.compile(r"[0-9]{1,18}")
+_LINK = re.compile(r"<([^<>]*)>([^<]*)")
+_RELATION = re.compile(r";\s*rel\s*=\s*(?:\"([^\"]*)\"|([^\s;,\"]+))", re.IGNORECASE)
+_URL_PATH = re.compile(r"/[A-Za-z0-9._~%/:@+-]+")
+_WORDS = re.compile(r"[A-Za-z0-9, _-]+")
+
+
+def canonical(query: str, known: frozenset[str]) -> str:
+    """The known parameters in one order and one spelling, byte for byte what the client said.
+
+    Raises BadRequest "pagination_number_invalid".
+    """
+    given = {name: value for name, value in _parameters(query).items() if name in known}
+    if "n" in given:
+        given["n"] = _number(given["n"])
+    return _encoded(given)
+
+
+def namespace(ask: Ask) -> str:
+    """The registry that the client means by ?ns=, "" for none."""
+    return _parameters(ask.query).get("ns", "")
+
+
+def list_headers(ask: Ask, resource: Resource, kept: str) -> Headers:
+    """What a client is told beside a list: upstream's filters, and where this server has the next page."""
+    found: list[tuple[str, str]] = []
+    for name, _, value in (line.partition(": ") for line in kept.split("\n")):
+        if name.lower() == "oci-filters-applied" and _WORDS.fullmatch(value):
+            found.append(("OCI-Filters-Applied", value))
+        elif name.lower() == "link" and (page := _next(ask, resource, value)):
+            found.append(("Link", f'<{ask.url_path}?{page}>; rel="next"'))
+    return tuple(found)
+
+
+def _next(ask: Ask, resource: Resource, link: str) -> str:
+    """The query of this server's next page, "" where there is none.
+
+    Of upstream's Link only known parameters are repeated, and only where it leads to another page of this list;
+    with the client's own ?ns=, without which its next request would be another image's. n=0 has no next page.
+    """
+    if not _URL_PATH.fullmatch(ask.url_path) or _parameters(resource.query).get("n") == "0":
+        return ""
+    pages = (_page(target, resource) for target in _targets(link))
+    page = next((each for each in pages if each not in ("", resource.query)), "")
+    meant = namespace(ask)
+    return f"{page}&{_encoded({'ns': meant})}" if page and meant else page
+
+
+def _targets(link: str) -> Iterator[str]:
+    """The targets of relation "next" in a Link header."""
+    for target, parameters in _LINK.findall(link):
+        relation = _RELATION.search(parameters)
+        if relation and "next" in (relation[1] or relation[2] or "").lower().split():
+            yield target
+
+
+def _page(target: str, resource: Resource) -> str:
+    """The query of a link to a page of the resource, "" where it leads anywhere else."""
+    try:
+        url = urllib.parse.urlsplit(urllib.parse.urljoin(f"http://upstream/{resource.path}", target))
+        query = canonical(url.query, OF_REFERRERS)
+    except (ValueError, BadRequest):
+        return ""
+    own = resource.path.removeprefix("v2")  # upstream may have it behind any prefix, and not know its own
+    return query if urllib.parse.unquote(url.path).endswith(own) else ""
+
+
+def _number(text: str) -> str:
+    if not _NUMBER.fullmatch(text):
+        raise BadRequest("n is the number of entries wanted", code="pagination_number_invalid")
+    return str(int(text))
+
+
+def _parameters(query: str) -> dict[str, str]:
+    """Bytes as latin-1, as WSGI has them; the first of a name counts, as in the registries' own Go."""
+    return dict(reversed(urllib.parse.parse_qsl(query, encoding="latin-1")))
+
+
+def _encoded(given: dict[str, str]) -> str:
+    return urllib.parse.urlencode(sorted(given.items()), encoding="latin-1")

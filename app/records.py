@@ -1,0 +1,146 @@
+"""What is remembered of a body: its entry, what its format reads in it, the lists by which others are verified."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+from app.errors import Forbidden, StoreDown, UpstreamLied
+from app.fetch import Fetch, Visit, beside, name_of
+from app.resource import Digest, Entry, Link, Reading, Resource, Role
+from app.stores.base import Change
+from app.stores.catalog import Known
+
+log = logging.getLogger(__name__)
+
+
+class Records:
+    """Writes to the catalog; a store that is down is only a slow day."""
+
+    def __init__(self, fetch: Fetch) -> None:
+        self.fetch = fetch
+        self.shelf = fetch.shelf
+        self.catalog = fetch.shelf.catalog
+
+    def record(self, resource: Resource, known: Known, entry: Entry) -> bool:
+        """Commit; False where the index is down or something newer is there."""
+        if entry.fence == 0:
+            return False
+        name, blobs = resource.repository.name, self.shelf.blobs
+        try:
+            return self.catalog.commit(
+                name, resource.key, resource.path, entry, known.epoch, lambda: blobs.exists(entry.digest)
+            )
+        except StoreDown as error:
+            log.warning("%s/%s is not recorded: %s", name, resource.key, error.message)
+            return False
+
+    def switch(self, visit: Visit, changes: Sequence[Change], dropped: Sequence[str]) -> bool:
+        """Commit a whole set, or nothing."""
+        if visit.fence == 0:
+            return False
+        try:
+            return self.catalog.switch(visit.repository, changes, dropped, visit.known.epoch, self.shelf.blobs.exists)
+        except StoreDown as error:
+            log.warning("the set of %s is not recorded: %s", visit.fill.name, error.message)
+            return False
+
+    # -- what a body says ---------------------------------------------------------------------------------
+
+    def read(self, resource: Resource, entry: Entry) -> tuple[Entry, tuple[Link, ...]]:
+        """The entry with what its body knows better, and the body's links where all of them are wanted now.
+
+        UpstreamLied where the body is not what it should be.
+        """
+        if not resource.index:
+            return entry, ()
+        served = self.shelf.take(entry, "")
+        if served is None:
+            raise StoreDown("the stored copy cannot be read", retry_after=1)
+        with served.file as file:
+            try:
+                reading = resource.format.read(resource, file)
+                links = tuple(reading.links) if resource.whole or resource.switched else ()
+            except ValueError as error:
+                raise UpstreamLied(f"upstream's body is not what it should be: {error}") from error
+        kind = reading.content_type or entry.content_type
+        return replace(entry, content_type=kind, until=reading.until), links
+
+    def alike(self, resource: Resource, known: Known, entry: Entry, links: Sequence[Link]) -> None:
+        """Record the same body under its other names, as far as the patterns let anyone ask for them."""
+        for link in links:
+            if link.role is Role.SAME:
+                with contextlib.suppress(Forbidden):
+                    other = beside(resource, link.path)
+                    if other.key != resource.key:
+                        self.record(other, known, entry)
+
+    # -- lists --------------------------------------------------------------------------------------------
+
+    def expected(self, resource: Resource) -> Resource:
+        """The resource with the digest that a list knows of it, where its name does not say one."""
+        if not resource.listed or resource.expected is not None:
+            return resource
+        try:
+            listed = self.catalog.index.listed(resource.repository.name, resource.key)
+        except StoreDown:
+            return resource
+        return resource if listed is None else replace(resource, expected=listed.digest, root=listed.root)
+
+    def keep_list(self, resource: Resource, entry: Entry, epoch: int) -> None:
+        """Remember what a recorded index lists; what is stored and contradicts it is evicted."""
+        if not resource.listing or entry.fence == 0:
+            return
+        try:
+            served = self.shelf.take(entry, "")
+            if served is None:
+                return
+            with served.file as file:
+                reading = resource.format.read(resource, file)
+                if reading.links != ():
+                    self._keep(resource, reading, entry.fence, epoch)
+        except (StoreDown, ValueError) as error:
+            log.warning("the list of %s/%s is not kept: %s", resource.repository.name, resource.key, error)
+
+    def _keep(self, resource: Resource, reading: Reading, fence: int, epoch: int) -> None:
+        name = resource.repository.name
+        evicted = self.catalog.record_list(name, resource.listing, resource.root, _rows(reading), fence, epoch)
+        if evicted:
+            log.info("%s: %s evicted %d replaced files", name, resource.key, len(evicted))
+
+    def drop_lists(self, root: Resource, links: Sequence[Link]) -> None:
+        """Forget the lists that the root's present edition no longer has."""
+        kept = {beside(root, link.path).listing for link in links if link.role is Role.MEMBER}
+        try:
+            self.catalog.index.drop_lists(root.repository.name, root.path, sorted(kept - {""} | {root.listing}))
+        except StoreDown as error:
+            log.warning("the lists of %s are not tidied: %s", root.path, error.message)
+
+    def suspect(self, resource: Resource) -> None:
+        """What a list names is not there, or is something else: its root is to be asked about at the next request.
+
+        Not while that is being replaced already: its lock says so.
+        """
+        if not (root := self.expected(resource).root) or root == resource.path:
+            return
+        head = beside(resource, root)
+        try:
+            known = self.catalog.find(head.repository.name, head.key)
+        except StoreDown:
+            return
+        if known.entry is None or known.entry.checked <= 0:
+            return
+        held = self.fetch.lock(name_of(head, known.epoch))
+        if held is None:
+            return
+        try:
+            self.record(head, known, replace(known.entry, checked=0.0, fence=self.fetch.fence(known)))
+        finally:
+            held.release()
+
+
+def _rows(reading: Reading) -> Iterator[tuple[str, Digest]]:
+    """A listed file's path is its key."""
+    return ((link.path, link.digest) for link in reading.links if link.digest is not None)

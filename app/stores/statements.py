@@ -1,0 +1,131 @@
+"""The statements on repositories and entries, and how an Entry and its key become a row's values."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import fields
+from typing import Any
+
+import psycopg
+from psycopg.sql import SQL
+
+from app.resource import Entry
+
+INDEXED = 256  # characters of a path that the index sorts by
+
+_NAMES = [field.name for field in fields(Entry)]
+_COLUMNS = SQL(", ".join(_NAMES))
+_VALUES = SQL(", ".join(f"%({name})s" for name in _NAMES))
+_CHECKED_BY_EPOCH = SQL(", ").join(
+    SQL("CASE WHEN %(epoch)s >= coalesce(epoch, 0) THEN %(checked)s::double precision ELSE 0 END")
+    if name == "checked"
+    else SQL(f"%({name})s")
+    for name in _NAMES
+)
+_REPLACED = SQL(", ".join(f"{name} = excluded.{name}" for name in ["path", *_NAMES]))
+_WITHIN = SQL(
+    "repository = %(repository)s AND left(path, {indexed}) LIKE %(like)s AND starts_with(path, %(prefix)s)"
+).format(indexed=INDEXED)
+
+FIND = SQL(
+    """
+    SELECT coalesce((SELECT epoch FROM repositories WHERE name = %(repository)s), 0), {columns}
+    FROM (VALUES (1)) AS one
+    LEFT JOIN entries ON repository = %(repository)s AND key_hash = %(key_hash)s
+    """
+).format(columns=_COLUMNS)
+FIND_ALL = SQL("SELECT key, {columns} FROM entries WHERE repository = %s AND key_hash = ANY (%s)").format(
+    columns=_COLUMNS
+)
+COMMIT = SQL(  # what began before an expiring flush is kept, expired; before a deleting one, refused
+    """
+    INSERT INTO entries (repository, key_hash, key, path, {columns})
+    SELECT %(repository)s, %(key_hash)s, %(key)s, %(path)s, {values}
+    FROM (VALUES (1)) AS one LEFT JOIN repositories ON name = %(repository)s
+    WHERE %(epoch)s >= coalesce(forgotten, 0)
+    ON CONFLICT (repository, key_hash) DO UPDATE SET {replaced} WHERE entries.fence <= excluded.fence
+    """
+).format(columns=_COLUMNS, values=_CHECKED_BY_EPOCH, replaced=_REPLACED)
+PUBLISH = SQL(
+    """
+    INSERT INTO entries (repository, key_hash, key, path, {columns})
+    VALUES (%(repository)s, %(key_hash)s, %(key)s, %(path)s, {values})
+    ON CONFLICT (repository, key_hash) DO UPDATE SET {replaced} WHERE %(overwrite)s
+    """
+).format(columns=_COLUMNS, values=_VALUES, replaced=_REPLACED)
+LOCK_SHARED = "SELECT pg_advisory_xact_lock_shared(number) FROM unnest(%s::bigint[]) AS number"  # in this order
+LOCK = "SELECT pg_advisory_xact_lock(%s)"
+EPOCHS = "SELECT coalesce(max(epoch), 0), coalesce(max(forgotten), 0) FROM repositories WHERE name = %s"
+DROP_ALL = "DELETE FROM entries WHERE repository = %s AND key_hash = ANY (%s) AND fence <= %s"
+ANY_OF = "SELECT 1 FROM entries WHERE repository = %s AND key_hash = ANY (%s) LIMIT 1"
+FORGET = """
+    DELETE FROM entries WHERE repository = %(repository)s AND key_hash = %(key_hash)s
+    AND (%(fence)s::bigint IS NULL OR fence <= %(fence)s)
+    """
+RAISE = """
+    INSERT INTO repositories (name, epoch) VALUES (%s, 1)
+    ON CONFLICT (name) DO UPDATE SET epoch = repositories.epoch + 1 RETURNING epoch
+    """
+FORGOTTEN = "UPDATE repositories SET forgotten = epoch WHERE name = %s"
+EXPIRE = SQL("UPDATE entries SET checked = 0, retry_at = 0 WHERE {within}").format(within=_WITHIN)
+DELETE = SQL(  # all parts of a statement see the same snapshot: what is deleted is still among the entries
+    """
+    WITH deleted AS (DELETE FROM entries WHERE {within} RETURNING digest)
+    SELECT (SELECT count(*) FROM deleted), count(*) FROM (
+        SELECT digest FROM deleted EXCEPT SELECT digest FROM entries WHERE NOT ({within})
+    ) AS unreferenced
+    """
+).format(within=_WITHIN)
+DROP_UNKNOWN = """
+    WITH deleted AS (DELETE FROM entries WHERE repository <> ALL (%s) RETURNING repository),
+    raised AS (
+        INSERT INTO repositories (name, epoch, forgotten) SELECT DISTINCT repository, 1, 1 FROM deleted
+        ON CONFLICT (name) DO UPDATE SET epoch = repositories.epoch + 1, forgotten = repositories.epoch + 1
+    )
+    SELECT count(*) FROM deleted
+    """
+LISTING = SQL(
+    """
+    SELECT path, {columns} FROM entries
+    WHERE {within} AND (left(path, {indexed}), path) > (left(%(after)s, {indexed}), %(after)s)
+    ORDER BY left(path, {indexed}), path FETCH FIRST %(limit)s ROWS WITH TIES
+    """
+).format(columns=_COLUMNS, within=_WITHIN, indexed=INDEXED)
+# OFFSET 0 keeps the regular expression from being evaluated anew wherever its name is used.
+NAMES = """
+    SELECT DISTINCT repository, name FROM (
+        SELECT repository, substring(path FROM %(pattern)s) AS name FROM entries
+        WHERE repository = ANY (%(repositories)s) AND repository >= %(repository)s OFFSET 0
+    ) AS named
+    WHERE name IS NOT NULL AND (repository, name) > (%(repository)s, %(name)s)
+    ORDER BY repository, name LIMIT %(limit)s
+    """
+
+
+def hashed(key: str) -> bytes:
+    """By what a key of any length is found."""
+    return hashlib.sha256(key.encode("utf-8", "surrogatepass")).digest()
+
+
+def where(repository: str, key: str) -> dict[str, Any]:
+    """One key of one repository."""
+    return {"repository": repository, "key_hash": hashed(key)}
+
+
+def within(repository: str, prefix: str) -> dict[str, Any]:
+    """A path's beginning as the index finds it (LIKE, with its own signs escaped) and as it is compared."""
+    like = prefix[:INDEXED].replace("\\", r"\\").replace("%", r"\%").replace("_", r"\_") + "%"
+    return {"repository": repository, "prefix": prefix, "like": like}
+
+
+def number(kind: str, name: str) -> int:
+    """The 64-bit number of an advisory lock; two names that share one only wait for each other."""
+    return int.from_bytes(hashlib.sha256(f"{kind} {name}".encode()).digest()[:8], "big", signed=True)
+
+
+def one(cursor: psycopg.Cursor[tuple[Any, ...]]) -> tuple[Any, ...]:
+    """The row of a statement that always answers."""
+    row = cursor.fetchone()
+    if row is None:
+        raise psycopg.DataError("a statement that always answers did not")
+    return row

@@ -1,0 +1,278 @@
+"""One visit to upstream for one resource: the lock, the second look, and what each answer does to what is stored.
+
+Runs on a fill's own thread, so a client that leaves ends nothing.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from dataclasses import replace
+
+from app import metrics
+from app.adopt import adopted
+from app.errors import (
+    ArtifactError,
+    NotFound,
+    StoreDown,
+    Unavailable,
+    UpstreamError,
+    UpstreamLied,
+    UpstreamTimeout,
+    UpstreamUnreachable,
+)
+from app.fetch import GONE, NO_HEAD, Fetch, Unlocked, Visit, name_of, no_such, refusal
+from app.fills.fill import Fill
+from app.fills.spool import Head, noted
+from app.freshness import Freshness, forgettable, judge, renewed, rested
+from app.records import Records
+from app.resource import Digest, Entry, Resource
+from app.sets import Sets
+from app.stores.base import Held
+from app.stores.catalog import Known
+from app.upstream import Download
+
+log = logging.getLogger(__name__)
+
+ELSEWHERE = 10.0  # seconds to wait for another node's fill before streaming upstream unrecorded
+MIRRORS = 5  # tried for a body whose digest a list of mirrors pins
+
+
+class Visits:
+    """What the winner of a key's lock does."""
+
+    def __init__(self, fetch: Fetch) -> None:
+        self.fetch = fetch
+        self.shelf = fetch.shelf
+        self.records = Records(fetch)
+        self.sets = Sets(fetch, self.records)
+
+    def run(self, fill: Fill, resource: Resource, known: Known) -> None:
+        """Settle or fail the fill; `known.entry` is the old copy that can be served, if there is one."""
+        try:
+            self._run(fill, resource, known)
+        except (NotFound, UpstreamLied) as error:
+            fill.fail(error)
+            self.records.suspect(resource)
+
+    def _run(self, fill: Fill, resource: Resource, known: Known) -> None:
+        held = self._lock(fill, resource, known)
+        if held is None:
+            return
+        with noted(self.fetch.spools, fill.name, held.token):
+            try:
+                self._locked(fill, resource, known)
+            finally:
+                held.release()
+
+    def look(self, fill: Fill, resource: Resource, known: Known, old: Entry) -> None:
+        """Settle with whether `old` is still upstream's, by a HEAD: nothing is downloaded, nothing new stored."""
+        held = self.fetch.lock(name_of(resource, known.epoch))
+        if held is None:  # a download of it runs, and knows better
+            fill.settle(old, "UPDATING")
+            return
+        try:
+            self._looked(Visit(fill, resource, known, self.fetch.fence(known)), old)
+        finally:
+            held.release()
+
+    def _looked(self, visit: Visit, old: Entry) -> None:
+        """Only what a GET would hear too rests the entry: some upstreams refuse every HEAD and answer GET."""
+        resource, now = visit.resource, self.shelf.clock()
+        try:
+            head = self.fetch.told(resource, old)
+            if head is not None and not _same(old, head):
+                visit.fill.tell(head)
+                return
+            entry, state = renewed(old, now, visit.fence), "REVALIDATED"
+        except (UpstreamError, NotFound, Unavailable) as error:
+            log.warning("HEAD of %s: %s", visit.fill.name, error.message)
+            entry, state = rested(old, resource.ttl, now, visit.fence, retry_after=error.retry_after), "STALE"
+            if not isinstance(error, UpstreamTimeout | UpstreamUnreachable):
+                entry = old
+        if entry is not old:
+            self.records.record(resource, visit.known, entry)
+        visit.fill.settle(entry, state)
+
+    # -- the lock, and another node's fill ----------------------------------------------------------------
+
+    def _lock(self, fill: Fill, resource: Resource, known: Known) -> Held | None:
+        """The lock of the key; None where the fill was settled by what another node stored."""
+        held = self.fetch.lock(fill.name)
+        if held is not None:
+            return held
+        if known.entry is not None:
+            fill.settle(known.entry, "UPDATING")
+            return None
+        with metrics.lock_wait(resource.repository.name):
+            return self._await_other(fill, resource)
+
+    def _await_other(self, fill: Fill, resource: Resource) -> Held | None:
+        deadline = time.monotonic() + ELSEWHERE
+        while time.monotonic() < deadline:
+            time.sleep(0.1)
+            if (held := self.fetch.lock(fill.name)) is not None:
+                return held
+            again = self.fetch.look_again(resource, Known(epoch=0, entry=None))
+            if again.entry is not None:
+                fill.settle(again.entry, "HIT")
+                return None
+        log.warning("%s is being filled elsewhere without an end; streaming it unrecorded", fill.name)
+        return Unlocked()
+
+    # -- under the lock -----------------------------------------------------------------------------------
+
+    def _locked(self, fill: Fill, resource: Resource, known: Known) -> None:
+        again = self.fetch.look_again(resource, known)
+        if again.entry and judge(again.entry, resource.ttl, self.shelf.clock()) is Freshness.FRESH:
+            fill.settle(again.entry, "HIT")
+            return
+        visit = Visit(fill, self.records.expected(resource), again, self.fetch.fence(again))
+        try:
+            self._decide(visit)
+        except (UpstreamError, Unavailable) as error:
+            self._failed(visit, error)
+
+    def _decide(self, visit: Visit) -> None:
+        resource, entry = visit.resource, visit.known.entry
+        if entry is None:
+            found = adopted(self.fetch, resource, visit.fence)
+            if found is not None:
+                self._keep(visit, found[0], state=found[1])
+                return
+        elif resource.head_first and resource.repository.check_mutable_updates and self._unmoved(visit, entry):
+            return
+        if pins := self.fetch.upstreams.pins(resource):
+            self._pinned(visit, pins)
+            return
+        with self.fetch.open(resource, "GET", entry) as download:
+            self._answered(visit, download)
+
+    def _unmoved(self, visit: Visit, entry: Entry) -> bool:
+        """Compare by HEAD, which costs upstream nothing; False where a GET has to tell."""
+        with self.fetch.open(visit.resource, "HEAD", None) as answer:
+            if answer.status in NO_HEAD:
+                return False
+            if answer.status in GONE:
+                self._gone(visit, answer.status)
+                return True
+            if answer.status != 200:
+                raise refusal(answer, self.shelf.clock())
+            promised = visit.resource.format.promised(visit.resource, answer.headers)
+        if promised != Digest("sha256", entry.digest):
+            return False
+        self._unchanged(visit, entry)
+        return True
+
+    def _pinned(self, visit: Visit, pins: tuple[Digest, ...]) -> None:
+        """A body whose digest is known beforehand, from the first mirror that has it."""
+        entry, upstreams = visit.known.entry, self.fetch.upstreams
+        if entry is not None and Digest("sha256", entry.digest) in pins:
+            return self._unchanged(visit, entry)
+        for left in reversed(range(MIRRORS)):
+            pinned = replace(visit, resource=replace(visit.resource, expected=upstreams.pinned(visit.resource)))
+            with self.fetch.open(visit.resource, "GET", None) as download:
+                try:
+                    return self._mirrored(pinned, download)
+                except (UpstreamLied, UpstreamUnreachable, UpstreamTimeout) as error:
+                    log.info("%s: another mirror, for this one's is not it: %s", visit.fill.name, error.message)
+                    upstreams.demote(visit.resource, download.url)
+                    if not left:
+                        raise
+        return None
+
+    def _mirrored(self, visit: Visit, download: Download) -> None:
+        """A mirror's answer: readers see nothing before it is verified, for the next mirror's may differ."""
+        if download.status == 200 and visit.known.entry is None:
+            self._keep(visit, self.fetch.body(visit, visit.resource, download))
+        else:
+            self._answered(visit, download)
+
+    # -- upstream's answers -------------------------------------------------------------------------------
+
+    def _answered(self, visit: Visit, download: Download) -> None:
+        resource, entry = visit.resource, visit.known.entry
+        if download.status == 304 and entry is not None:
+            self._unchanged(visit, entry)
+        elif download.status in GONE:
+            self._gone(visit, download.status)
+        elif download.status != 200:
+            raise refusal(download, self.shelf.clock())
+        elif resource.switched and entry is not None:
+            self.sets.switch(visit, entry, download, self._run)
+        elif resource.root and resource.expected is None and not resource.index:
+            self._keep(visit, self.sets.paired(visit, resource, download))
+        else:
+            self._received(visit, download)
+
+    def _unchanged(self, visit: Visit, entry: Entry) -> None:
+        entry = renewed(entry, self.shelf.clock(), visit.fence)
+        self.records.record(visit.resource, visit.known, entry)
+        metrics.fill(visit.repository, "unchanged")
+        visit.fill.settle(entry, "REVALIDATED")
+
+    def _received(self, visit: Visit, download: Download) -> None:
+        """A new body; once its readers have seen it whole, a store that is down only means it is not kept.
+
+        Nor is one whose end was only the connection's: a killed upstream looks the same (RFC 9112, 8).
+        """
+        fill = visit.fill
+        try:
+            entry = self.fetch.received(fill, visit.resource, download, visit.fence)
+            self._keep(visit, entry, proven=download.framed or visit.resource.expected is not None)
+        except StoreDown as error:
+            if not fill.complete:
+                raise
+            log.warning("%s is not kept: %s", fill.name, error.message)
+            fill.settle(None)
+
+    def _keep(self, visit: Visit, entry: Entry, *, state: str = "", proven: bool = True) -> None:
+        """Record a body that is on the shelf, settle the fill, and then see what it lists."""
+        resource, known = visit.resource, visit.known
+        entry, links = self.records.read(resource, entry)
+        if resource.switched:
+            recorded = proven and self.sets.begin(visit, entry, links)
+        else:
+            recorded = proven and self.records.record(resource, known, entry)
+        if recorded:
+            self.records.alike(resource, known, entry, links)
+        metrics.fill(visit.repository, "stored" if recorded else "unrecorded")
+        visit.fill.settle(entry if recorded or not visit.fill.complete else None, state)
+        if recorded:
+            self.records.keep_list(resource, entry, known.epoch)
+
+    def _gone(self, visit: Visit, status: int) -> None:
+        resource, known = visit.resource, visit.known
+        name, key = resource.repository.name, resource.key
+        if known.entry is None:
+            if status in (404, 410) and resource.remember_missing and known.recorded:
+                self.shelf.catalog.remember_missing(name, key, known.epoch, status, forgettable(resource.ttl))
+            raise no_such(status, 404)
+        ended = resource.follow_gone and status in (404, 410)
+        if ended or resource.repository.on_upstream_gone == "drop":
+            self.shelf.catalog.forget(name, key, visit.fence)
+            visit.fill.fail(no_such(status, status))
+            return
+        entry = rested(known.entry, resource.ttl, self.shelf.clock(), visit.fence, gone=status)
+        self.records.record(resource, known, entry)
+        visit.fill.settle(entry, "STALE")
+
+    def _failed(self, visit: Visit, error: ArtifactError) -> None:
+        """Nothing usable came: the old copy rests, or the client is told."""
+        metrics.fill(visit.repository, error.code)
+        log.warning("%s: %s", visit.fill.name, error.message)
+        entry = visit.known.entry
+        if entry is None:
+            raise error
+        if isinstance(error, UpstreamLied):
+            self.records.suspect(visit.resource)
+        now = self.shelf.clock()
+        entry = rested(entry, visit.resource.ttl, now, visit.fence, retry_after=error.retry_after)
+        self.records.record(visit.resource, visit.known, entry)
+        visit.fill.settle(entry, "STALE")
+
+
+def _same(entry: Entry, head: Head) -> bool:
+    if entry.etag or head.etag:
+        return entry.etag == head.etag
+    return entry.last_modified is not None and entry.last_modified == head.last_modified

@@ -1,0 +1,121 @@
+"""The Link of a registry's lists as a table: upstream's, and what this server makes of it."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from app.formats.docker import DOCKER
+from app.resource import Repository
+from tests.formats.images import (
+    HEX,
+    HUB,
+    REFERRERS,
+    TAGS,
+    ask,
+    remote,
+    resolve,
+)
+
+VERSION = ("Docker-Distribution-Api-Version", "registry/2.0")
+
+
+def link(
+    upstream: str, path: str = TAGS, query: str = "n=2", url_path: str = "", source: Repository | None = None
+) -> str | None:
+    """The target of the Link that this server makes of upstream's."""
+    asked = ask(path, query, url_path=url_path)
+    told = dict(DOCKER.headers(asked, DOCKER.resolve(source or remote(), asked), "", f"Link: {upstream}"))
+    if "Link" not in told:
+        return None
+    found = re.fullmatch(r'<([^<>\s]+)>; rel="next"', told["Link"])
+    assert found is not None
+    return found[1]
+
+
+HERE = f"/repository/r/{TAGS}"
+
+
+@pytest.mark.parametrize(
+    ("upstream", "expected"),
+    [
+        ('</v2/team/app/tags/list?n=2&last=b>; rel="next"', f"{HERE}?last=b&n=2"),
+        ("</v2/team/app/tags/list?last=b&n=2>;rel=next", f"{HERE}?last=b&n=2"),
+        ('<https://registry.example.org/v2/team/app/tags/list?n=2&last=b>; rel="next"', f"{HERE}?last=b&n=2"),
+        ('</prefix/v2/team/app/tags/list?last=b>; rel="next"', f"{HERE}?last=b"),
+        ('<list?last=b>; rel="next"', f"{HERE}?last=b"),
+        ('<?last=b>; rel="next"', f"{HERE}?last=b"),
+        ('</v2/team%2Fapp/tags/list?last=b>; rel="next"', f"{HERE}?last=b"),
+        ('</v2/team/app/tags/list?next_page=gA%3D%3D&n=50>; rel="next"', f"{HERE}?n=50&next_page=gA%3D%3D"),
+        ('</v2/team/app/tags/list?last=b&ns=evil.example.org>; rel="next"', f"{HERE}?last=b"),
+        ('</v2/team/app/tags/list?last=b>; title="x, y"; REL="NEXT"', f"{HERE}?last=b"),
+        ('</v2/team/app/tags/list?last=b>; rel="up next"', f"{HERE}?last=b"),
+        ('</other>; rel="prev", </v2/team/app/tags/list?last=b>; rel="next"', f"{HERE}?last=b"),
+        ('</v2/team/app/tags/list?last=a%22b%3E>; rel="next"', f"{HERE}?last=a%22b%3E"),
+        ('</v2/team/app/tags/list?last=b>; rel="prev"', None),
+        ('</v2/team/app/tags/list?last=b>; rel="nextish"', None),
+        ("</v2/team/app/tags/list?last=b>", None),
+        ('</v2/team/other/tags/list?last=b>; rel="next"', None),
+        ('</v2/otherteam/app/tags/list?last=b>; rel="next"', None),
+        ('</v2/xteam/app/tags/list?last=b>; rel="next"', None),
+        ('</v2/_catalog?last=b>; rel="next"', None),
+        ('</v2/team/app/tags/list>; rel="next"', None),
+        ('</v2/team/app/tags/list?n=2>; rel="next"', None),
+        ('</v2/team/app/tags/list?n=2&unknown=3>; rel="next"', None),
+        ('</v2/team/app/tags/list?n=x&last=b>; rel="next"', None),
+        ('<http://[/v2/team/app/tags/list?last=b>; rel="next"', None),
+        ('/v2/team/app/tags/list?last=b; rel="next"', None),
+        ("", None),
+        ("<<>>;;rel", None),
+    ],
+)
+def test_a_link_leads_to_this_server(upstream: str, expected: str | None) -> None:
+    assert link(upstream) == expected
+
+
+NEXT = '</v2/team/app/tags/list?last=b&n=2>; rel="next"'
+
+
+def test_a_link_is_under_the_address_that_the_client_used() -> None:
+    assert link(NEXT, url_path="/v2/r/team/app/tags/list") == "/v2/r/team/app/tags/list?last=b&n=2"
+    assert link(NEXT, url_path="/v2/r/team%2Fapp/tags/list") == "/v2/r/team%2Fapp/tags/list?last=b&n=2"
+    assert link(NEXT, url_path='/v2/r/"><script>') is None
+    assert link(NEXT, url_path="/v2/a\r\nX: y") is None
+    hub = '</v2/library/alpine/tags/list?last=b>; rel="next"'
+    assert (
+        link(hub, "v2/alpine/tags/list", url_path="/v2/alpine/tags/list", source=HUB) == "/v2/alpine/tags/list?last=b"
+    )
+
+
+def test_a_link_keeps_the_client_s_namespace() -> None:
+    assert link(NEXT, query="ns=docker.io") == f"{HERE}?last=b&n=2&ns=docker.io"
+    assert link(NEXT, query="n=1&ns=a%26b%0d%0a") == f"{HERE}?last=b&n=2&ns=a%26b%0D%0A"
+
+
+def test_an_empty_list_has_no_next_page() -> None:
+    assert link(NEXT, query="n=0") is None
+    assert link(NEXT, query="n=00") is None
+
+
+def test_referrers_have_pages_and_filters() -> None:
+    upstream = f'<https://127.0.0.1/v2/team/app/referrers/sha256%3A{HEX}?artifactType=a%2Fb&nextToken=t>; rel="next"'
+    here = f"/repository/r/{REFERRERS}?artifactType=a%2Fb&nextToken=t"
+    assert link(upstream, REFERRERS, "artifactType=a/b") == here
+    kept = f"Link: {upstream}\nOCI-Filters-Applied: artifactType"
+    told = DOCKER.headers(ask(REFERRERS), resolve(REFERRERS), "", kept)
+    assert told == (VERSION, ("Link", f'<{here}>; rel="next"'), ("OCI-Filters-Applied", "artifactType"))
+
+
+@pytest.mark.parametrize(
+    "kept", ["OCI-Filters-Applied: a\rb", "OCI-Filters-Applied: ", "X: y", "Link", "\n\n", "a\u2028b: c"]
+)
+def test_nothing_strange_is_repeated(kept: str) -> None:
+    assert DOCKER.headers(ask(REFERRERS), resolve(REFERRERS), "", kept) == (VERSION,)
+
+
+def test_a_link_made_to_be_slow_is_not() -> None:
+    """The suite's own time limit is the assertion."""
+    assert link("<" * 60_000) is None
+    assert link(f"<x>{'; rel' * 10_000}") is None
+    assert link(f"<x>;{' ' * 60_000}") is None

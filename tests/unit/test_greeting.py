@@ -1,0 +1,51 @@
+"""The line that a client can paste, per package."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from app import config
+from app.resource import Kind, Repository
+from app.supervisor.greeting import greeting
+
+HERE = "http://127.0.0.1:8080"
+
+
+@pytest.mark.parametrize(
+    ("package", "more", "line"),
+    [
+        ("docker", {"base_urls": ("https://registry-1.docker.io",)}, "docker pull 127.0.0.1:8080/r/library/alpine"),
+        ("docker", {"base_urls": ("https://h.example",)}, "docker pull 127.0.0.1:8080/r/IMAGE"),
+        (
+            "deb",
+            {"base_urls": ("https://h.example/ubuntu",)},
+            f'echo "deb {HERE}/repository/r $(. /etc/os-release; echo $VERSION_CODENAME) main" '
+            "> /etc/apt/sources.list.d/r.list",
+        ),
+        (
+            "rpm",
+            {"base_urls": ("https://repo.almalinux.org/almalinux",)},
+            f"dnf --repofrompath='r,{HERE}/repository/r/$releasever/BaseOS/$basearch/os' --repo=r install PACKAGE",
+        ),
+        (
+            "rpm",
+            {"metalink": "https://h.example/metalink?repo=almalinux"},
+            f"dnf --repofrompath='r,{HERE}/repository/r' --repo=r install PACKAGE",
+        ),
+        ("apk", {"base_urls": ("https://h",)}, f"apk add --repository {HERE}/repository/r/PATH PACKAGE"),
+        ("generic", {"base_urls": ("https://h",)}, f"curl -fLO {HERE}/repository/r/PATH"),
+    ],
+    ids=str,
+)
+def test_a_remotes_line(package: str, more: dict[str, Any], line: str) -> None:
+    settings = config.from_environment({"AUTH": "open"})
+    remote = Repository("r", Kind.REMOTE, package, **more)
+    assert list(greeting(settings, [remote], "", 1.0))[-1] == f"  r: {line}"
+
+
+def test_docker_names_the_host_that_clients_use() -> None:
+    settings = config.from_environment({"AUTH": "open", "PUBLIC_URL": "https://images.example:8443"})
+    remote = Repository("r", Kind.REMOTE, "docker", base_urls=("https://h",))
+    assert list(greeting(settings, [remote], "", 1.0))[-1] == "  r: docker pull images.example:8443/r/IMAGE"
