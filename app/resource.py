@@ -153,6 +153,10 @@ class Format:
         `kept` is Entry.kept."""
         return ()
 
+    def render(self, resource: Resource, body: bytes, kept: str) -> tuple[bytes, str]:
+        """What a client is sent for a stored body (Resource.rendered), and the `kept` that goes with it."""
+        return body, kept
+
 
 @dataclass(frozen=True, slots=True)
 class Literal:
@@ -176,6 +180,7 @@ class Resource:
     switched      a new edition replaces the old one only when its members are here
     listed        a recorded list may know its digest
     whole         its headers depend on its whole body: sent when that is stored, and fetched for a HEAD too
+    rendered      small, and not sent as it is stored but as Format.render writes it
     head_first    an expired copy is compared by HEAD with the digest that upstream promises, before a GET
     follow_gone   upstream's 404 or 410 ends the stored copy, whatever the repository says
     area          what upstream's access tokens are for (an image's name); with one, challenges are answered
@@ -202,6 +207,7 @@ class Resource:
     switched: bool = False
     listed: bool = False
     whole: bool = False
+    rendered: bool = False
     head_first: bool = False
     follow_gone: bool = False
     area: str = ""

@@ -19,7 +19,7 @@ from typing import BinaryIO
 from app.errors import BadRequest, Forbidden
 from app.formats.base import matches
 from app.formats.oci_accept import negotiated
-from app.formats.oci_lists import KEPT, OF_REFERRERS, PAGING, canonical, list_headers, namespace
+from app.formats.oci_lists import KEPT, OF_REFERRERS, PAGING, canonical, cut, list_headers, namespace
 from app.formats.oci_manifests import INDEX, MANIFEST_TYPES, SCHEMA1, read_manifest
 from app.formats.oci_names import CATALOG, Endpoint, Target, digest_of, parse, referrers_tag, valid_name
 from app.resource import Ask, Digest, Format, Headers, Literal, Reading, Repository, Resource
@@ -43,7 +43,8 @@ class Docker(Format):
         ttl, path = repository.mutable_ttl, target.path
         base = Resource(repository, path, path, ttl=ttl, area=target.name, format=self)
         if target.kind is Endpoint.TAGS:
-            return _paged(base, canonical(ask.query, PAGING), "application/json", ("Link",))
+            page = _paged(base, canonical(ask.query, PAGING), "application/json", ("Link",))
+            return replace(page, whole=True, rendered=True)
         if target.kind is Endpoint.REFERRERS:
             return _referrers(base, target, canonical(ask.query, OF_REFERRERS))
         if target.digest is not None:
@@ -80,6 +81,10 @@ class Docker(Format):
         if known := asked.reference if asked.digest else digest and f"sha256:{digest}":
             lines.append(("Docker-Content-Digest", known))
         return (*lines, ("Vary", "Accept")) if asked.tag else tuple(lines)
+
+    def render(self, resource: Resource, body: bytes, kept: str) -> tuple[bytes, str]:
+        """See Format: tag lists alone."""
+        return cut(resource, body, kept)
 
 
 DOCKER = Docker()

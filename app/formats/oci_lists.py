@@ -5,6 +5,7 @@ Source: OCI distribution-spec 1.1 (Listing Tags, Listing Referrers); RFC 8288 (L
 
 from __future__ import annotations
 
+import json
 import re
 import urllib.parse
 from collections.abc import Iterator
@@ -53,6 +54,32 @@ def list_headers(ask: Ask, resource: Resource, kept: str) -> Headers:
         elif name.lower() == "link" and (page := _next(ask, resource, value)):
             found.append(("Link", f'<{ask.url_path}?{page}>; rel="next"'))
     return tuple(found)
+
+
+def cut(resource: Resource, body: bytes, kept: str) -> tuple[bytes, str]:
+    """The page of a tag list that was asked for, where upstream gave all of it; with the Link to the next.
+
+    An upstream that pages says so by its Link, or by a page that fits. docker-registry 2 knows neither n nor last.
+    """
+    asked = _parameters(resource.query)
+    number, last = int(asked.get("n", "-1")), asked.get("last", "")
+    listed = _tags(body) if (number >= 0 or last) and "Link: " not in kept else []
+    tags = sorted(tag for tag in listed if tag > last)
+    page = tags[:number] if number >= 0 else tags
+    if len(page) == len(listed):
+        return body, kept
+    text = json.dumps({**json.loads(body), "tags": page}).encode()
+    if len(page) == len(tags) or not page:
+        return text, kept
+    return text, f'Link: </{resource.path}?{_encoded(asked | {"last": page[-1]})}>; rel="next"'
+
+
+def _tags(body: bytes) -> list[str]:
+    try:
+        found = json.loads(body)["tags"]
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return []
+    return found if isinstance(found, list) and all(isinstance(tag, str) for tag in found) else []
 
 
 def _next(ask: Ask, resource: Resource, link: str) -> str:

@@ -13,7 +13,7 @@ from werkzeug.http import is_resource_modified, parse_range_header
 from app.cache import Arriving, Blank, Outcome, Told
 from app.errors import RangeNotSatisfiable
 from app.fills.spool import Head
-from app.resource import Ask, Headers, Resource
+from app.resource import Ask, Headers, Literal, Resource
 from app.shelf import Served
 
 FETCHED = frozenset({"MISS", "JOINED", "EXPIRED"})
@@ -60,7 +60,13 @@ class Answer:
 def answer(ask: Ask, resource: Resource, outcome: Outcome) -> Answer:
     """GET or HEAD of `outcome`; RangeNotSatisfiable where no range can be met (RFC 9110, 15.5.17)."""
     if isinstance(outcome, Blank):
-        return _literal(ask, resource, outcome)
+        return _literal(ask, resource, outcome, outcome.literal)
+    if resource.rendered and isinstance(outcome, Served):
+        return _rendered(ask, resource, outcome)
+    return _stored(ask, resource, outcome)
+
+
+def _stored(ask: Ask, resource: Resource, outcome: Served | Arriving | Told) -> Answer:
     head = _head(outcome)
     own = resource.format.headers(ask, resource, _digest(outcome), head.kept)
     headers = (*_headers(ask, outcome, head), *own)
@@ -78,12 +84,24 @@ def answer(ask: Ask, resource: Resource, outcome: Outcome) -> Answer:
     return _sized(_multipart(headers, head, spans, outcome.state))
 
 
-def _literal(ask: Ask, resource: Resource, outcome: Blank) -> Answer:
-    body = outcome.literal.body
-    source = ("X-Cache", outcome.state), ("X-Artifact-Source", "remote"), ("X-Artifact-Size", str(len(body)))
-    kind = ("Content-Type", outcome.literal.content_type)
-    own = resource.format.headers(ask, resource, hashlib.sha256(body).hexdigest(), "")
-    return _sized(Answer(200, (*source, kind, *own), (body,), outcome.state))
+def _rendered(ask: Ask, resource: Resource, outcome: Served) -> Answer:
+    outcome.file.seek(0)
+    stored = outcome.file.read()
+    body, kept = resource.format.render(resource, stored, outcome.entry.kept)
+    if body == stored:
+        return _stored(ask, resource, outcome)
+    return _literal(ask, resource, outcome, Literal(body, outcome.entry.content_type), kept)
+
+
+def _literal(ask: Ask, resource: Resource, outcome: Outcome, literal: Literal, kept: str = "") -> Answer:
+    """A body of this server's own making, with an ETag of its own and without ranges."""
+    digest = hashlib.sha256(literal.body).hexdigest()
+    head = Head(literal.content_type, len(literal.body), f'"{digest}"')
+    common = (line for line in _headers(ask, outcome, head) if line[0] != "Accept-Ranges")
+    headers = (*common, *resource.format.headers(ask, resource, digest, kept))
+    if _unmodified(ask, head):
+        return Answer(304, headers, cache=outcome.state)
+    return _sized(Answer(200, _typed(ask, headers, head), (literal.body,), outcome.state))
 
 
 def _digest(outcome: Served | Arriving | Told) -> str:

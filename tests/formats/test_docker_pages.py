@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 import pytest
@@ -119,3 +120,40 @@ def test_a_link_made_to_be_slow_is_not() -> None:
     assert link("<" * 60_000) is None
     assert link(f"<x>{'; rel' * 10_000}") is None
     assert link(f"<x>;{' ' * 60_000}") is None
+
+
+UNPAGED = [f"t{number}" for number in (3, 1, 2, 5, 4)]
+
+
+@pytest.mark.parametrize(
+    ("query", "expected", "link"),
+    [
+        ("", None, ""),
+        ("n=9", None, ""),
+        ("n=2", ["t1", "t2"], "last=t2&n=2"),
+        ("n=2&last=t2", ["t3", "t4"], "last=t4&n=2"),
+        ("n=2&last=t4", ["t5"], ""),
+        ("last=t3", ["t4", "t5"], ""),
+        ("last=t9", [], ""),
+        ("n=0", [], ""),
+        ("n=1&last=a", ["t1"], "last=t1&n=1"),
+    ],
+)
+def test_a_list_that_upstream_did_not_page_is_cut_here(query: str, expected: list[str] | None, link: str) -> None:
+    resource = DOCKER.resolve(remote(), ask("v2/a/b/tags/list", query))
+    body = json.dumps({"name": "a/b", "tags": UNPAGED}).encode()
+    shown, kept = DOCKER.render(resource, body, "")
+    assert json.loads(shown)["tags"] == (UNPAGED if expected is None else expected)
+    assert kept == (f'Link: </v2/a/b/tags/list?{link}>; rel="next"' if link else "")
+
+
+def test_a_page_of_an_upstream_that_pages_is_left_alone() -> None:
+    resource = DOCKER.resolve(remote(), ask("v2/a/b/tags/list", "n=2"))
+    body, kept = b'{"name":"a/b","tags":["x","y","z"]}', 'Link: </v2/a/b/tags/list?n=2&last=z>; rel="next"'
+    assert DOCKER.render(resource, body, kept) == (body, kept)
+
+
+@pytest.mark.parametrize("body", [b"", b"[]", b"{}", b'{"tags":null}', b'{"tags":[1,2,3]}', b"[" * 100_000])
+def test_what_is_no_list_of_tags_is_left_alone(body: bytes) -> None:
+    resource = DOCKER.resolve(remote(), ask("v2/a/b/tags/list", "n=1"))
+    assert DOCKER.render(resource, body, "") == (body, "")
