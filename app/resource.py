@@ -135,6 +135,7 @@ class Format:
 
     __slots__ = ()
     name: str  # the value of `package` in remotes.json
+    dotted = False  # its clients write "." segments: they mean nothing, and are dropped (RFC 3986, 5.2.4)
 
     def resolve(self, repository: Repository, ask: Ask) -> Resource:
         """What `ask.path` is in `repository`; raises Forbidden "blocked_by_pattern"."""

@@ -60,6 +60,7 @@ _SOURCE_SUMS = tuple(
 
 class _Deb(PathRules):
     __slots__ = ()
+    dotted = True  # `deb URL ./` makes apt ask for URL/./InRelease
 
     def read(self, resource: Resource, body: BinaryIO) -> Reading:
         """See Format; where a body that is named by its checksum is no list of packages, `links` is ()."""

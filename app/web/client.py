@@ -65,6 +65,11 @@ def split(environ: Mapping[str, Any], prefix: str) -> tuple[str, str]:
     return paths.parse(name), rest
 
 
+def undotted(raw: str) -> str:
+    """The path on the wire without the "." segments that are written as such; any other spelling is refused."""
+    return "/".join(segment for segment in raw.split("/") if segment != ".")
+
+
 def hosts(environ: Mapping[str, Any], trusted: tuple[Network, ...]) -> tuple[str, ...]:
     """The host that the client asked, in lower case: with its port, then without; X-Forwarded-Host is believed from
     trusted proxies alone."""

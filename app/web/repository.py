@@ -6,10 +6,11 @@ from flask import Blueprint, Response, request
 
 from app import paths
 from app.errors import MethodNotAllowed
+from app.formats import FORMATS
 from app.resource import Ask, Kind
 from app.web import client, docker, local
 from app.web.auth import require_admin
-from app.web.node import about
+from app.web.node import about, node
 from app.web.serve import repository, serve
 
 PREFIX = "/repository"
@@ -38,4 +39,7 @@ def _asked() -> Ask:
     name, raw = client.split(request.environ, PREFIX)
     route = "v2" if docker.is_api(name, raw) else "repository"
     about(name, "", route=route)
+    found = node().repositories.get(name)
+    if found is not None and FORMATS[found.package].dotted:
+        raw = client.undotted(raw)
     return about(name, paths.parse(raw), route=route)

@@ -200,3 +200,18 @@ def test_both_forms_are_one_copy(node: Node, upstream: Upstream) -> None:
     body(node.get(f"{API}/plain/a"))
     node.idle()
     assert (node.get(f"{URL}/plain/a").headers["X-Cache"], upstream.count()) == ("HIT", 1)
+
+
+@pytest.fixture
+def flat(remotes: dict[str, Any]) -> None:
+    """A remote `deb` on the same upstream."""
+    remotes["remotes"]["deb"] = remotes["remotes"]["rpm"] | {"package": "deb"}
+
+
+@pytest.mark.usefixtures("flat")
+def test_lone_dots_mean_nothing_where_clients_write_them(node: Node, upstream: Upstream) -> None:
+    """apt with `deb URL ./`; everywhere else, and in every other spelling, a dot segment is refused."""
+    upstream.put("/flat/x.deb", b"package")
+    assert body(node.get("/repository/deb/./flat/./x.deb")) == b"package"
+    for refused in ("/repository/deb/flat/../x.deb", "/repository/deb/%2e/x.deb", "/repository/up/./x.deb"):
+        assert node.get(refused).status_code == 400, refused
