@@ -1,26 +1,36 @@
 """Bytes that are here already, through another name: who may vouch that this name has them too.
 
-Equal bytes are stored once, but nobody gets them for guessing a digest: upstream's HEAD says that it has them under
-this very name, or, while upstream cannot be asked, a stored index of the same image lists them.
+Equal bytes are stored once, but nobody gets them for guessing a digest. Upstream vouches by a HEAD that announces
+exactly these bytes; whatever else it answers, an ordinary GET decides, so that nothing tells whether the bytes are
+here. While upstream cannot be asked at all, a stored index of the same image that lists them vouches, for this once.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
+import hashlib
+from dataclasses import dataclass, replace
 
-from app.errors import StoreDown, Unavailable, UpstreamError
+from app.errors import StoreDown, Unavailable, UpstreamDenied, UpstreamError, UpstreamLied
 from app.fetch import Fetch, refusal
-from app.fills.receive import head_of
-from app.resource import Entry, Resource
+from app.fills.receive import head_of, refuse_html
+from app.resource import Digest, Entry, Resource
+from app.upstream import Download
 
-MOST = 1000  # indexes that are asked
+MOST = 200  # indexes that are asked
+LARGEST = 4 << 20  # bytes of one
 
 
-def adopted(fetch: Fetch, resource: Resource, fence: int) -> tuple[Entry, str] | None:
-    """An entry for bytes that need no download, and its X-Cache; None where they are not here.
+@dataclass(frozen=True, slots=True)
+class Adoption:
+    """An entry for bytes that need no download, its X-Cache, and whether it may be recorded."""
 
-    Raises what a client is to be told where nobody vouches.
-    """
+    entry: Entry
+    state: str
+    lasting: bool
+
+
+def adopted(fetch: Fetch, resource: Resource, fence: int) -> Adoption | None:
+    """None where the bytes are not here, or only a GET can tell whose they are."""
     expected = resource.expected
     if not resource.vouchers or expected is None or expected.algorithm != "sha256":
         return None
@@ -32,36 +42,61 @@ def adopted(fetch: Fetch, resource: Resource, fence: int) -> tuple[Entry, str] |
     now = fetch.shelf.clock()
     entry = Entry(expected.value, size, fetched=now, checked=now, fence=fence)
     try:
-        return _by_upstream(fetch, resource, entry), "REVALIDATED"
-    except (UpstreamError, Unavailable):
-        if not _listed(fetch, resource):
-            raise
-    return entry, "HIT"
+        announced = _announced(fetch, resource, entry)
+        return Adoption(announced, "REVALIDATED", lasting=True) if announced else None
+    except (UpstreamError, Unavailable) as error:
+        if isinstance(error, UpstreamDenied | UpstreamLied) or error.code == "upstream_busy":
+            return None
+        return Adoption(entry, "HIT", lasting=False) if _vouched(fetch, resource, expected) else None
 
 
-def _by_upstream(fetch: Fetch, resource: Resource, entry: Entry) -> Entry:
-    with fetch.head(resource, None) as answer:
-        if answer.status != 200:
+def _announced(fetch: Fetch, resource: Resource, entry: Entry) -> Entry | None:
+    """The entry as upstream's HEAD describes it; None for any answer but a 200 of just these bytes."""
+    with fetch.open(resource, "HEAD", None) as answer:
+        if answer.status == 429 or answer.status >= 500:
             raise refusal(answer, fetch.shelf.clock())
+        if answer.status != 200 or not _these(resource, answer, entry):
+            return None
+        refuse_html(resource, answer.headers)
         head = head_of(resource, answer)
     return replace(entry, content_type=head.content_type, etag=head.etag, last_modified=head.last_modified)
 
 
-def _listed(fetch: Fetch, resource: Resource) -> bool:
-    """Whether a stored index below `resource.vouchers` lists the digest."""
+def _these(resource: Resource, answer: Download, entry: Entry) -> bool:
+    """Its length is the stored one's, which is then whole, and its digest, where it has one, is no other."""
+    return answer.announced == entry.size and resource.format.promised(resource, answer.headers) in (
+        None,
+        resource.expected,
+    )
+
+
+def _vouched(fetch: Fetch, resource: Resource, expected: Digest) -> bool:
+    """Whether a stored index below `resource.vouchers` lists the digest, and the bytes still have it."""
     try:
         stored = fetch.shelf.catalog.index.listing(resource.repository.name, resource.vouchers, limit=MOST)
-        return any(_lists(fetch, resource, each.path, each.entry) for each in stored)
+        listed = any(_lists(fetch, resource, each.entry, expected) for each in stored)
+        return listed and _intact(fetch, expected)
     except StoreDown:
         return False
 
 
-def _lists(fetch: Fetch, resource: Resource, path: str, entry: Entry) -> bool:
-    served = fetch.shelf.take(entry, "")
+def _lists(fetch: Fetch, resource: Resource, entry: Entry, expected: Digest) -> bool:
+    served = fetch.shelf.take(entry, "") if entry.size <= LARGEST else None
     if served is None:
         return False
     with served.file as file:
+        if expected.value.encode() not in file.read():  # most do not, and parsing costs much more
+            return False
+        file.seek(0)
         try:
-            return any(link.digest == resource.expected for link in resource.format.read(resource, file).links)
+            return any(link.digest == expected for link in resource.format.read(resource, file).links)
         except ValueError:
             return False
+
+
+def _intact(fetch: Fetch, expected: Digest) -> bool:
+    file = fetch.shelf.blobs.open(expected.value)
+    if file is None:
+        return False
+    with file:
+        return hashlib.file_digest(file, "sha256").hexdigest() == expected.value  # type: ignore[arg-type]

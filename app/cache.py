@@ -29,9 +29,9 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass, replace
 
-from app.errors import NotFound, StoreDown, UpstreamDenied, UpstreamLied
-from app.fetch import name_of
-from app.fills.fill import Fill, Flights, Stage
+from app.errors import NotFound, StoreDown, Unavailable, UpstreamDenied, UpstreamError, UpstreamLied
+from app.fetch import name_of, told_before
+from app.fills.fill import Fill, Stage
 from app.fills.spool import Head
 from app.resource import Ask, Kind, Literal, Resource
 from app.shelf import Served, Shelf
@@ -77,7 +77,7 @@ class Engine:
     def __init__(self, shelf: Shelf, visits: Visits) -> None:
         self.shelf = shelf
         self.visits = visits
-        self.flights = Flights()
+        self.flights = visits.flights
 
     def get(self, ask: Ask, resource: Resource) -> Outcome:
         """Raises ArtifactError with what the client is to be told."""
@@ -100,7 +100,7 @@ class Engine:
         if old is None:
             known = replace(known, entry=None)
             asked = ask.method == "HEAD" and not resource.whole
-            return self._told(resource) if asked else self._missing(resource, known)
+            return self._told(resource, known) if asked else self._missing(resource, known)
         try:
             renew = self._reheaded if ask.method == "HEAD" and not resource.whole else self._renewed
             better = renew(resource, known, old)
@@ -143,8 +143,11 @@ class Engine:
             raise StoreDown("the stored copy cannot be read", retry_after=1)
         return served
 
-    def _told(self, resource: Resource) -> Told:
-        head = self.visits.fetch.told(resource, None)
+    def _told(self, resource: Resource, known: Known) -> Told:
+        try:
+            head = self.visits.fetch.told(resource, None)
+        except (UpstreamError, Unavailable) as error:
+            raise told_before(known, error) from error
         if head is None:
             raise UpstreamLied("upstream said 304 to an unconditional request")
         return Told(head, "MISS")
@@ -153,10 +156,11 @@ class Engine:
 
     def _renewed(self, resource: Resource, known: Known, old: Served) -> Outcome:
         fill, won = self._board(resource, known)
-        if not won or not fill.wait_for(Stage.SETTLED, PATIENCE):
+        if (not won or not fill.wait_for(Stage.SETTLED, PATIENCE)) and fill.show(PATIENCE):
             return old
         if isinstance(fill.error, NotFound | UpstreamDenied):
             raise fill.error
+        fill.show(0)
         served = self.shelf.take(fill.entry, fill.state or "EXPIRED") if fill.entry else None
         return served or replace(old, state="STALE")
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from app import metrics
-from app.errors import ArtifactError, Gone, NotFound, StoreDown, UpstreamDenied, UpstreamError
+from app.errors import ArtifactError, Gone, NotFound, StoreDown, UpstreamDenied, UpstreamError, UpstreamLied
 from app.fills.fill import Fill
 from app.fills.receive import Receipt, head_of, receive, refuse_html
 from app.fills.spool import Head
@@ -23,6 +23,7 @@ from app.upstream import Download, Upstreams, retry_after
 log = logging.getLogger(__name__)
 
 GONE = frozenset({401, 403, 404, 410})
+ELSEWHERE = 10.0  # seconds to wait for another node's fill before fetching beside it
 NO_HEAD = frozenset({400, 405, 501})  # upstreams that know no HEAD
 
 
@@ -88,13 +89,15 @@ class Fetch:
             if answer.status != 200:
                 raise refusal(answer, self.shelf.clock())
             refuse_html(resource, answer.headers)
-            head = head_of(resource, answer)
-            return head if resource.vouchers else replace(head, length=None)
+            length = answer.announced if resource.vouchers else None
+            return replace(head_of(resource, answer), length=length)
 
     def body(self, visit: Visit, resource: Resource, download: Download) -> Entry:
         """The verified bytes of an open download, on the shelf but not recorded: nobody sees them yet."""
         if download.status != 200:
             raise refusal(download, self.shelf.clock())
+        if not download.framed and resource.expected is None:
+            raise UpstreamLied("upstream's body ends only with its connection, and may be cut")
         unseen = Fill(f"{visit.fill.name} {resource.key}")
         return self.received(unseen, resource, download, visit.fence)
 
@@ -115,6 +118,30 @@ class Fetch:
             return self.memory.lock(name)
         except StoreDown:
             return Unlocked()
+
+    def turn(self, fill: Fill, resource: Resource, known: Known) -> Held | None:
+        """The lock of the key, once it is ours; None where the fill was settled by what another node stored."""
+        held = self.lock(fill.name)
+        if held is not None:
+            return held
+        if known.entry is not None:
+            fill.settle(known.entry, "UPDATING")
+            return None
+        with metrics.lock_wait(resource.repository.name):
+            return self._await_other(fill, resource)
+
+    def _await_other(self, fill: Fill, resource: Resource) -> Held | None:
+        deadline = time.monotonic() + ELSEWHERE
+        while time.monotonic() < deadline:
+            time.sleep(0.1)
+            if (held := self.lock(fill.name)) is not None:
+                return held
+            again = self.look_again(resource, Known(epoch=0, entry=None))
+            if again.entry is not None:
+                fill.settle(again.entry, "HIT")
+                return None
+        log.warning("%s is being filled elsewhere without an end; fetching it beside that", fill.name)
+        return Unlocked()
 
     def fence(self, known: Known) -> int:
         """0 where the index is down: such a visit serves its readers and is not recorded."""
@@ -162,6 +189,13 @@ def refusal(download: Download, now: float) -> ArtifactError:
         return no_such(status, 404)
     wait = retry_after(download.headers, now)
     return UpstreamError(f"upstream answered {status}", retry_after=wait, upstream_status=status)
+
+
+def told_before(known: Known, error: ArtifactError) -> ArtifactError:
+    """While upstream cannot be asked, a 404 that it gave once beats an error: clients go on to what is there."""
+    if known.missed and not isinstance(error, UpstreamDenied | UpstreamLied):
+        return no_such(known.missed, 404)
+    return error
 
 
 def no_such(upstream: int, shown: int) -> ArtifactError:

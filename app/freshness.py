@@ -31,16 +31,19 @@ def judge(entry: Entry, ttl: float | None, now: float) -> Freshness:
 
 
 def outdated(entry: Entry, now: float) -> bool:
-    """Whether its own text says that it is not to be believed any more, and upstream has not confirmed it since.
-
-    One that upstream itself still gave after that moment is as good as upstream has it.
-    """
-    return entry.checked < entry.until <= now
+    """Whether its own text says that it is not to be believed any more."""
+    return 0 < entry.until <= now
 
 
 def renewed(entry: Entry, now: float, fence: int) -> Entry:
     """Upstream said 304: nothing but the check is new."""
-    return replace(entry, checked=now, fence=fence, retry_at=0.0, failures=0, gone=0)
+    until = lasting(entry.until, now)
+    return replace(entry, checked=now, fence=fence, retry_at=0.0, failures=0, gone=0, until=until)
+
+
+def lasting(until: float, now: float) -> float:
+    """What is remembered of `until`: 0 where upstream itself still gives it out later, for it has nothing better."""
+    return until if until > now else 0.0
 
 
 def rested(

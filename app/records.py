@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
-from app.errors import Forbidden, StoreDown, UpstreamLied
+from app.errors import ArtifactError, BadRequest, Forbidden, NotFound, StoreDown, UpstreamLied
 from app.fetch import Fetch, Visit, beside, name_of
+from app.freshness import lasting
 from app.resource import Digest, Entry, Link, Reading, Resource, Role
 from app.stores.base import Change
 from app.stores.catalog import Known
@@ -24,18 +25,22 @@ class Records:
         self.shelf = fetch.shelf
         self.catalog = fetch.shelf.catalog
 
-    def record(self, resource: Resource, known: Known, entry: Entry) -> bool:
+    def record(self, resource: Resource, known: Known, entry: Entry, replaces: int | None = None) -> bool:
         """Commit; False where the index is down or something newer is there."""
         if entry.fence == 0:
             return False
         name, blobs = resource.repository.name, self.shelf.blobs
+        present = lambda: blobs.exists(entry.digest)  # noqa: E731
         try:
-            return self.catalog.commit(
-                name, resource.key, resource.path, entry, known.epoch, lambda: blobs.exists(entry.digest)
-            )
+            return self.catalog.commit(name, resource.key, resource.path, entry, known.epoch, present, replaces)
         except StoreDown as error:
             log.warning("%s/%s is not recorded: %s", name, resource.key, error.message)
             return False
+
+    def touch(self, resource: Resource, known: Known, entry: Entry) -> bool:
+        """Record what was learnt of the stored copy, unless that is another one by now: of a set, say, that
+        changed meanwhile."""
+        return self.record(resource, known, entry, known.entry.fence if known.entry else None)
 
     def switch(self, visit: Visit, changes: Sequence[Change], dropped: Sequence[str]) -> bool:
         """Commit a whole set, or nothing."""
@@ -65,17 +70,14 @@ class Records:
                 links = tuple(reading.links) if resource.whole or resource.switched else ()
             except ValueError as error:
                 raise UpstreamLied(f"upstream's body is not what it should be: {error}") from error
-        kind = reading.content_type or entry.content_type
-        return replace(entry, content_type=kind, until=reading.until), links
+        kind, until = reading.content_type or entry.content_type, lasting(reading.until, self.shelf.clock())
+        return replace(entry, content_type=kind, until=until), links
 
     def alike(self, resource: Resource, known: Known, entry: Entry, links: Sequence[Link]) -> None:
         """Record the same body under its other names, as far as the patterns let anyone ask for them."""
-        for link in links:
-            if link.role is Role.SAME:
-                with contextlib.suppress(Forbidden):
-                    other = beside(resource, link.path)
-                    if other.key != resource.key:
-                        self.record(other, known, entry)
+        for key, member in resolved(resource, links, Role.SAME).items():
+            if key != resource.key:
+                self.record(member.resource, known, entry)
 
     # -- lists --------------------------------------------------------------------------------------------
 
@@ -94,6 +96,8 @@ class Records:
         if not resource.listing or entry.fence == 0:
             return
         try:
+            if not self._current(resource):
+                return
             served = self.shelf.take(entry, "")
             if served is None:
                 return
@@ -104,6 +108,19 @@ class Records:
         except (StoreDown, ValueError) as error:
             log.warning("the list of %s/%s is not kept: %s", resource.repository.name, resource.key, error)
 
+    def _current(self, resource: Resource) -> bool:
+        """Whether the list is of the stored set: an older edition's, which upstream may still have, is nobody's."""
+        if resource.root in ("", resource.path):
+            return True
+        root = beside(resource, resource.root)
+        entry = self.catalog.find(root.repository.name, root.key).entry
+        if entry is None:
+            return True
+        try:
+            return resource.key in resolved(root, self.read(root, entry)[1], Role.MEMBER)
+        except (StoreDown, UpstreamLied):
+            return True
+
     def _keep(self, resource: Resource, reading: Reading, fence: int, epoch: int) -> None:
         name = resource.repository.name
         evicted = self.catalog.record_list(name, resource.listing, resource.root, _rows(reading), fence, epoch)
@@ -112,33 +129,66 @@ class Records:
 
     def drop_lists(self, root: Resource, links: Sequence[Link]) -> None:
         """Forget the lists that the root's present edition no longer has."""
-        kept = {beside(root, link.path).listing for link in links if link.role is Role.MEMBER}
+        kept = {member.resource.listing for member in resolved(root, links, Role.MEMBER).values()}
         try:
             self.catalog.index.drop_lists(root.repository.name, root.path, sorted(kept - {""} | {root.listing}))
         except StoreDown as error:
             log.warning("the lists of %s are not tidied: %s", root.path, error.message)
 
-    def suspect(self, resource: Resource) -> None:
+    def contradicted(self, resource: Resource, entry: Entry) -> bool:
+        """Whether a list that came while the body did says that it is another; then it is forgotten."""
+        wanted = self.expected(resource).expected
+        if wanted is None or wanted.algorithm != "sha256" or wanted.value == entry.digest:
+            return False
+        log.info("%s/%s is not what is listed by now", resource.repository.name, resource.key)
+        return self.catalog.forget(resource.repository.name, resource.key, entry.fence)
+
+    def suspect(self, resource: Resource, error: ArtifactError) -> None:
         """What a list names is not there, or is something else: its root is to be asked about at the next request.
 
-        Not while that is being replaced already: its lock says so.
+        Not while that is being replaced already: its lock says so. Nor for a file that no list promises.
         """
-        if not (root := self.expected(resource).root) or root == resource.path:
+        resource = self.expected(resource)
+        if not (root := resource.root) or root == resource.path:
+            return
+        if isinstance(error, NotFound) and resource.expected is None:
             return
         head = beside(resource, root)
         try:
-            known = self.catalog.find(head.repository.name, head.key)
+            epoch = self.catalog.find(head.repository.name, head.key).epoch
         except StoreDown:
             return
-        if known.entry is None or known.entry.checked <= 0:
-            return
-        held = self.fetch.lock(name_of(head, known.epoch))
+        held = self.fetch.lock(name_of(head, epoch))
         if held is None:
             return
         try:
-            self.record(head, known, replace(known.entry, checked=0.0, fence=self.fetch.fence(known)))
+            known = self.fetch.look_again(head, Known(epoch, None))
+            if known.entry is not None and known.entry.checked > 0:
+                self.touch(head, known, replace(known.entry, checked=0.0, fence=self.fetch.fence(known)))
         finally:
             held.release()
+
+
+@dataclass(slots=True)
+class Member:
+    """What an index says of one file of its repository, and what the file is there."""
+
+    resource: Resource
+    digest: Digest | None
+    signs: bool
+    slots: set[str]
+
+
+def resolved(root: Resource, links: Iterable[Link], role: Role) -> dict[str, Member]:
+    """The links of one role by key; without those that nobody could ask for: patterns or the path check refuse."""
+    found: dict[str, Member] = {}
+    for link in links:
+        if link.role is role:
+            with contextlib.suppress(Forbidden, BadRequest, NotFound):
+                resource = beside(root, link.path)
+                member = found.setdefault(resource.key, Member(resource, link.digest, link.signs, set()))
+                member.slots.add(link.slot)
+    return found
 
 
 def _rows(reading: Reading) -> Iterator[tuple[str, Digest]]:

@@ -105,13 +105,14 @@ class Link:
 
     `digest` is what the body must have, None where the index does not say (a signature beside it). `slot` names
     what stays the same from one edition of the set to the next ("primary"); the members of a new edition are
-    fetched ahead exactly where the old one's slot is stored.
+    fetched ahead exactly where the old one's slot is stored. `signs`: it is another one for every edition.
     """
 
     path: str
     digest: Digest | None = None
     role: Role = Role.LISTED
     slot: str = ""
+    signs: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,10 @@
         a signature beside   kept unseen; afterwards upstream's root must still be the one it was fetched with
     then one transaction records root and unseen files, and forgets the old set's that have no successor
 
-What the old set names by checksum stays stored, so a client in the middle of it finds the rest. Upstream may
-publish meanwhile: a file that is gone or is another one starts over from the then newest root.
+What the old set names by checksum stays stored, so a client in the middle of it finds the rest. What has a plain
+name changes under that client: before such a switch the old root is given to nobody for QUIET seconds, and who asks
+meanwhile waits for the new one. Upstream may publish while a set is fetched: a file that is gone or is another one
+starts over from the then newest root.
 """
 
 from __future__ import annotations
@@ -18,159 +20,165 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from app import metrics
-from app.errors import NotFound, StoreDown, UpstreamLied
-from app.fetch import Fetch, Visit, beside, name_of
-from app.fills.fill import Fill
+from app.errors import NotFound, UpstreamLied
+from app.fetch import Fetch, Visit, beside
 from app.freshness import renewed
-from app.records import Records
+from app.records import Member, Records, resolved
 from app.resource import Digest, Entry, Link, Resource, Role
 from app.stores.base import Change
 from app.stores.catalog import Known
 from app.upstream import Download
 
-Run = Callable[[Fill, Resource, Known], None]
+Fetched = Callable[[Resource], tuple[Entry, bool]]
 
 log = logging.getLogger(__name__)
 
 ATTEMPTS = 5  # at a set that upstream replaces while it is fetched
+QUIET = 3.0  # seconds for who was given the old root to fetch what it names by a name that changes its meaning
 PAUSE = 0.2  # seconds before each further attempt, so that a publisher comes to an end
 
 
 @dataclass(slots=True)
 class Edition:
-    """A new set as far as it is here: what one transaction will record and forget."""
+    """A new set as far as it is here: what one transaction will record and forget, and the lists to keep then."""
 
     root: Entry
     links: tuple[Link, ...]
     changes: list[Change] = field(default_factory=list)
     lists: list[tuple[Resource, Entry]] = field(default_factory=list)
     dropped: list[str] = field(default_factory=list)
-    signed: bool = False
+    unnamed: bool = False  # something came of which the root says nothing
+    last: bool = False  # of the attempts
 
 
 class Moved(UpstreamLied):
-    """Upstream's root is another one by now."""
+    """Upstream's set is another one by now, or is not whole yet."""
 
 
 class Sets:
-    """Replaces sets; `run` is what fills one ordinary file (visit.py)."""
+    """Replaces sets; `fetched` fills one file that is named by its checksum (visit.py)."""
 
-    def __init__(self, fetch: Fetch, records: Records) -> None:
+    def __init__(self, fetch: Fetch, records: Records, fetched: Fetched) -> None:
         self.fetch = fetch
         self.records = records
+        self.fetched = fetched
 
-    def switch(self, visit: Visit, old: Entry, download: Download, run: Run) -> None:
+    def switch(self, visit: Visit, old: Entry, download: Download) -> None:
         """Settle the visit with the old root as soon as upstream's is a new one, then replace the set.
 
         Raises UpstreamError where no whole new set could be had: the old one stays.
         """
         root = self.fetch.body(visit, visit.resource, download)
-        for attempt in range(ATTEMPTS):
+        for left in reversed(range(ATTEMPTS)):
             if root.digest == old.digest:
-                return self._unchanged(visit, old, root)
+                return self._unchanged(visit, root)
             visit.fill.settle(old, "UPDATING")
             try:
-                edition = self._gather(visit, old, root, run)
+                return self._commit(visit, self._gather(visit, old, root, last=not left))
             except (NotFound, UpstreamLied) as error:
-                if attempt + 1 == ATTEMPTS:
+                if not left:
                     raise UpstreamLied(f"upstream's set is not whole: {error.message}") from error
                 log.info("%s: upstream's set is not whole (%s); again", visit.fill.name, error.message)
-                time.sleep(PAUSE * (attempt + 1))
-                root = self._again(visit, root)
-            else:
-                return self._commit(visit, edition)
+            time.sleep(PAUSE * (ATTEMPTS - left))
+            root = self._again(visit, root)
         return None
 
     def begin(self, visit: Visit, root: Entry, links: Iterable[Link]) -> bool:
         """Record a root that replaces none; what is stored beside it of another edition is forgotten."""
         if visit.fence == 0:
             return False
-        members = self._members(visit, links)
-        stored = self._stored(visit, members.values())
-        strange = [key for key, link in members.items() if key in stored and not _proven(stored[key], link)]
+        members = resolved(visit.resource, links, Role.MEMBER)
+        stored = self._stored(visit, members)
+        strange = [key for key, member in members.items() if key in stored and not _proven(stored[key], member)]
         return self.records.switch(visit, [Change(visit.resource.key, visit.resource.path, root)], strange)
 
-    def paired(self, visit: Visit, resource: Resource, download: Download) -> Entry:
+    def stored_root(self, resource: Resource) -> Known:
+        """What is stored of the root that heads the set of `resource`; with no index to ask, nothing is."""
+        root = beside(resource, resource.root)
+        return self.fetch.look_again(root, Known(0, None))
+
+    def paired(self, visit: Visit, before: Known, download: Download) -> Entry:
         """The body of a file that belongs to a root which says nothing of it, as a signature does.
 
-        Raises Moved where upstream's root is no longer the stored one, which this file may not belong to.
+        Raises Moved unless that is upstream's root afterwards, and the stored one still.
         """
-        entry = self.fetch.body(visit, resource, download)
-        root = beside(resource, resource.root)
-        known = self.records.catalog.find(root.repository.name, root.key)
-        if known.entry is not None:
-            self._still(visit, root, known.entry)
+        entry = self.fetch.body(visit, visit.resource, download)
+        after = self.stored_root(visit.resource).entry
+        if before.entry is not None and (after is None or after.digest != before.entry.digest):
+            raise Moved("the index changed meanwhile")
+        if after is not None:
+            self._still(visit, beside(visit.resource, visit.resource.root), after)
         return entry
 
     # -- the steps of a switch ----------------------------------------------------------------------------
 
-    def _unchanged(self, visit: Visit, old: Entry, root: Entry) -> None:
+    def _unchanged(self, visit: Visit, root: Entry) -> None:
         """The same root, from an upstream that does not say 304; a set that moved back is whole already."""
-        entry = replace(renewed(old, root.checked, visit.fence), etag=root.etag, last_modified=root.last_modified)
-        self.records.record(visit.resource, visit.known, entry)
+        if visit.known.entry is None:
+            return
+        entry = renewed(visit.known.entry, root.checked, visit.fence)
+        entry = replace(entry, etag=root.etag, last_modified=root.last_modified)
+        self.records.touch(visit.resource, visit.known, entry)
         visit.fill.settle(entry, "REVALIDATED")
 
-    def _gather(self, visit: Visit, old: Entry, root: Entry, run: Run) -> Edition:
+    def _gather(self, visit: Visit, old: Entry, root: Entry, *, last: bool) -> Edition:
         entry, links = self.records.read(visit.resource, root)
-        edition = Edition(entry, links)
-        before = self._members(visit, self.records.read(visit.resource, old)[1])
-        stored = self._stored(visit, before.values())
-        held = {link.slot for key, link in before.items() if _is(stored.get(key), link.digest)}
-        wanted = self._members(visit, (link for link in links if link.slot in held))
-        present = stored | self._stored(visit, wanted.values())
-        for key, link in wanted.items():
-            self._member(visit, edition, link, present.get(key), run)
-        edition.dropped += sorted(stored.keys() - wanted.keys() - _named_by_checksum(visit.resource, before))
-        if edition.signed:
+        edition = Edition(entry, links, last=last)
+        before, after = self._before(visit, old), resolved(visit.resource, links, Role.MEMBER)
+        stored = self._stored(visit, before | after)
+        held = {slot for key, member in before.items() if _can_be(stored.get(key), member) for slot in member.slots}
+        for key, member in after.items():
+            if held & member.slots:
+                self._member(visit, edition, member, stored.get(key))
+        fetched = {change.key for change in edition.changes}
+        for key in stored.keys() - fetched:
+            member = after.get(key) or before[key]
+            if not member.resource.immutable and not (key in after and _proven(stored[key], after[key])):
+                edition.dropped.append(key)
+        if edition.unnamed:
             self._still(visit, visit.resource, entry)
         return edition
 
-    def _members(self, visit: Visit, links: Iterable[Link]) -> dict[str, Link]:
-        return {beside(visit.resource, link.path).key: link for link in links if link.role is Role.MEMBER}
+    def _before(self, visit: Visit, old: Entry) -> dict[str, Member]:
+        """The old set's members; none where an earlier version stored a root that this one cannot read."""
+        try:
+            return resolved(visit.resource, self.records.read(visit.resource, old)[1], Role.MEMBER)
+        except UpstreamLied:
+            return {}
 
-    def _stored(self, visit: Visit, links: Iterable[Link]) -> dict[str, Entry]:
-        keys = [beside(visit.resource, link.path).key for link in links]
-        return self.records.catalog.index.find_all(visit.repository, keys)
+    def _stored(self, visit: Visit, members: Mapping[str, Member]) -> dict[str, Entry]:
+        return self.records.catalog.index.find_all(visit.repository, list(members))
 
-    def _member(self, visit: Visit, edition: Edition, link: Link, present: Entry | None, run: Run) -> None:
+    def _member(self, visit: Visit, edition: Edition, member: Member, present: Entry | None) -> None:
         """Have one member of the new set here, recorded or among the edition's changes."""
-        resource = beside(visit.resource, link.path)
+        resource = member.resource
         if resource.immutable:
-            self._fetched(resource, run)
+            entry, visited = self.fetched(resource)
+            if visited:
+                edition.lists.append((resource, entry))
             return
-        if link.digest is not None and present is not None and _is(present, link.digest):
-            entry = renewed(present, edition.root.checked, visit.fence)
+        if present is not None and _proven(present, member):
+            found: Entry | None = renewed(present, edition.root.checked, visit.fence)
         else:
-            found = self._unseen(visit, edition, replace(resource, expected=link.digest))
-            if found is None:
-                return
-            entry = found
-        edition.changes.append(Change(resource.key, resource.path, entry))
-        edition.lists.append((resource, entry))
+            found = self._unseen(visit, edition, member)
+        if found is None:
+            return
+        if member.signs and present is not None and present.digest == found.digest:
+            raise Moved("the signature of the new index is not there yet")
+        edition.changes.append(Change(resource.key, resource.path, found))
+        edition.lists.append((resource, found))
 
-    def _unseen(self, visit: Visit, edition: Edition, resource: Resource) -> Entry | None:
-        """A member's bytes, not recorded; None for a signature that the new set does not have."""
-        edition.signed = edition.signed or resource.expected is None
+    def _unseen(self, visit: Visit, edition: Edition, member: Member) -> Entry | None:
+        """A member's bytes, not recorded; None for a companion that the new set does not have, even in the end."""
+        resource = replace(member.resource, expected=member.digest)
+        edition.unnamed = edition.unnamed or member.digest is None
         try:
             with self.fetch.open(resource, "GET", None) as download:
                 return self.fetch.body(visit, resource, download)
         except NotFound:
-            if resource.expected is not None:
+            if member.digest is not None or (member.signs and not edition.last):
                 raise
-            edition.dropped.append(resource.key)
             return None
-
-    def _fetched(self, resource: Resource, run: Run) -> None:
-        """Fill one file that is named by its checksum, as a client's request would."""
-        known = self.fetch.shelf.find(resource)
-        if known.entry is not None and self.fetch.shelf.has(known.entry):
-            return
-        fill = Fill(name_of(resource, known.epoch))
-        run(fill, resource, replace(known, entry=None))
-        if fill.error is not None:
-            raise fill.error
-        if fill.entry is None:
-            raise StoreDown("a file of the new set could not be recorded", retry_after=1)
 
     def _still(self, visit: Visit, root: Resource, entry: Entry) -> None:
         """Raises Moved unless upstream's root is (still) `entry`."""
@@ -180,32 +188,41 @@ class Sets:
             raise Moved("upstream published a new set meanwhile")
 
     def _again(self, visit: Visit, root: Entry) -> Entry:
-        """Upstream's root now."""
-        with self.fetch.open(visit.resource, "GET", root) as download:
-            return root if download.status == 304 else self.fetch.body(visit, visit.resource, download)
+        """Upstream's root now; UpstreamLied where it has none any more."""
+        try:
+            with self.fetch.open(visit.resource, "GET", root) as download:
+                return root if download.status == 304 else self.fetch.body(visit, visit.resource, download)
+        except NotFound as error:
+            raise UpstreamLied("upstream's index went away while its set was fetched") from error
 
     def _commit(self, visit: Visit, edition: Edition) -> None:
         resource = visit.resource
+        if edition.changes or edition.dropped:
+            visit.fill.hold(QUIET)
         changes = [*edition.changes, Change(resource.key, resource.path, edition.root)]
-        done = self.records.switch(visit, changes, edition.dropped)
+        fence = self.fetch.fence(visit.known)  # newer than what members learnt of their old copies meanwhile
+        changes = [replace(change, entry=replace(change.entry, fence=fence)) for change in changes]
+        done = self._own(visit) and self.records.switch(visit, changes, edition.dropped)
         metrics.fill(visit.repository, "switched" if done else "unrecorded")
-        if not done:
-            return
-        self.records.drop_lists(resource, edition.links)
-        for each, entry in (*edition.lists, (resource, edition.root)):
-            self.records.keep_list(each, entry, visit.known.epoch)
+        visit.fill.settle(edition.root if done else visit.known.entry, "EXPIRED" if done else "UPDATING")
+        if done:
+            for each, entry in ((resource, edition.root), *edition.lists):
+                self.records.keep_list(each, replace(entry, fence=max(fence, entry.fence)), visit.known.epoch)
+            self.records.drop_lists(resource, edition.links)
+
+    def _own(self, visit: Visit) -> bool:
+        """Whether the stored root is still the one that is being replaced."""
+        now = self.fetch.look_again(visit.resource, visit.known).entry
+        return now is not None and visit.known.entry is not None and now.fence == visit.known.entry.fence
 
 
-def _is(entry: Entry | None, digest: Digest | None) -> bool:
-    """Whether an entry is stored and can be the file of that digest, as far as its sha256 tells."""
+def _can_be(entry: Entry | None, member: Member) -> bool:
+    """Whether an entry is stored and can be that file, as far as its sha256 tells."""
     if entry is None:
         return False
-    return digest is None or digest.algorithm != "sha256" or digest.value == entry.digest
+    return member.digest is None or member.digest.algorithm != "sha256" or member.digest.value == entry.digest
 
 
-def _proven(entry: Entry, link: Link) -> bool:
-    return link.digest is not None and _is(entry, link.digest)
-
-
-def _named_by_checksum(root: Resource, members: Mapping[str, Link]) -> set[str]:
-    return {key for key, link in members.items() if beside(root, link.path).immutable}
+def _proven(entry: Entry, member: Member) -> bool:
+    """Whether an entry certainly is that file."""
+    return member.digest == Digest("sha256", entry.digest)

@@ -6,7 +6,6 @@ Runs on a fill's own thread, so a client that leaves ends nothing.
 from __future__ import annotations
 
 import logging
-import time
 from dataclasses import replace
 
 from app import metrics
@@ -21,20 +20,19 @@ from app.errors import (
     UpstreamTimeout,
     UpstreamUnreachable,
 )
-from app.fetch import GONE, NO_HEAD, Fetch, Unlocked, Visit, name_of, no_such, refusal
-from app.fills.fill import Fill
+from app.fetch import GONE, NO_HEAD, Fetch, Visit, name_of, no_such, refusal, told_before
+from app.fills.fill import Fill, Flights, Stage
 from app.fills.spool import Head, noted
 from app.freshness import Freshness, forgettable, judge, renewed, rested
 from app.records import Records
 from app.resource import Digest, Entry, Resource
 from app.sets import Sets
-from app.stores.base import Held
 from app.stores.catalog import Known
 from app.upstream import Download
 
 log = logging.getLogger(__name__)
 
-ELSEWHERE = 10.0  # seconds to wait for another node's fill before streaming upstream unrecorded
+OUTLASTING = 86400.0  # seconds that a 404 is kept for when upstream cannot be asked
 MIRRORS = 5  # tried for a body whose digest a list of mirrors pins
 
 
@@ -45,18 +43,19 @@ class Visits:
         self.fetch = fetch
         self.shelf = fetch.shelf
         self.records = Records(fetch)
-        self.sets = Sets(fetch, self.records)
+        self.flights = Flights()
+        self.sets = Sets(fetch, self.records, self._fetched)
 
     def run(self, fill: Fill, resource: Resource, known: Known) -> None:
         """Settle or fail the fill; `known.entry` is the old copy that can be served, if there is one."""
         try:
             self._run(fill, resource, known)
         except (NotFound, UpstreamLied) as error:
-            fill.fail(error)
-            self.records.suspect(resource)
+            self.records.suspect(resource, error)
+            raise
 
     def _run(self, fill: Fill, resource: Resource, known: Known) -> None:
-        held = self._lock(fill, resource, known)
+        held = self.fetch.turn(fill, resource, known)
         if held is None:
             return
         with noted(self.fetch.spools, fill.name, held.token):
@@ -64,6 +63,21 @@ class Visits:
                 self._locked(fill, resource, known)
             finally:
                 held.release()
+
+    def _fetched(self, resource: Resource) -> tuple[Entry, bool]:
+        """The entry of one file, filled as at a client's request; True if that took a visit."""
+        known = self.shelf.find(resource)
+        if known.entry is not None and self.shelf.has(known.entry):
+            return known.entry, False
+        missing = replace(known, entry=None)
+        name = name_of(resource, known.epoch)
+        fill, _ = self.flights.board(name, lambda fill: self._run(fill, resource, missing))
+        fill.wait_for(Stage.SETTLED)
+        if fill.error is not None:
+            raise fill.error
+        if fill.entry is None:
+            raise StoreDown("a file of the new set could not be recorded", retry_after=1)
+        return fill.entry, True
 
     def look(self, fill: Fill, resource: Resource, known: Known, old: Entry) -> None:
         """Settle with whether `old` is still upstream's, by a HEAD: nothing is downloaded, nothing new stored."""
@@ -91,43 +105,18 @@ class Visits:
             if not isinstance(error, UpstreamTimeout | UpstreamUnreachable):
                 entry = old
         if entry is not old:
-            self.records.record(resource, visit.known, entry)
+            self.records.touch(resource, replace(visit.known, entry=old), entry)
         visit.fill.settle(entry, state)
-
-    # -- the lock, and another node's fill ----------------------------------------------------------------
-
-    def _lock(self, fill: Fill, resource: Resource, known: Known) -> Held | None:
-        """The lock of the key; None where the fill was settled by what another node stored."""
-        held = self.fetch.lock(fill.name)
-        if held is not None:
-            return held
-        if known.entry is not None:
-            fill.settle(known.entry, "UPDATING")
-            return None
-        with metrics.lock_wait(resource.repository.name):
-            return self._await_other(fill, resource)
-
-    def _await_other(self, fill: Fill, resource: Resource) -> Held | None:
-        deadline = time.monotonic() + ELSEWHERE
-        while time.monotonic() < deadline:
-            time.sleep(0.1)
-            if (held := self.fetch.lock(fill.name)) is not None:
-                return held
-            again = self.fetch.look_again(resource, Known(epoch=0, entry=None))
-            if again.entry is not None:
-                fill.settle(again.entry, "HIT")
-                return None
-        log.warning("%s is being filled elsewhere without an end; streaming it unrecorded", fill.name)
-        return Unlocked()
 
     # -- under the lock -----------------------------------------------------------------------------------
 
     def _locked(self, fill: Fill, resource: Resource, known: Known) -> None:
-        again = self.fetch.look_again(resource, known)
+        fence = self.fetch.fence(known)  # before what is looked up: whoever changes that later has a newer one
+        again = replace(self.fetch.look_again(resource, known), missed=known.missed)
         if again.entry and judge(again.entry, resource.ttl, self.shelf.clock()) is Freshness.FRESH:
             fill.settle(again.entry, "HIT")
             return
-        visit = Visit(fill, self.records.expected(resource), again, self.fetch.fence(again))
+        visit = Visit(fill, self.records.expected(resource), again, fence if again.recorded else 0)
         try:
             self._decide(visit)
         except (UpstreamError, Unavailable) as error:
@@ -136,17 +125,27 @@ class Visits:
     def _decide(self, visit: Visit) -> None:
         resource, entry = visit.resource, visit.known.entry
         if entry is None:
-            found = adopted(self.fetch, resource, visit.fence)
-            if found is not None:
-                self._keep(visit, found[0], state=found[1])
+            if (found := adopted(self.fetch, resource, visit.fence)) is not None:
+                self._keep(visit, found.entry, state=found.state, proven=found.lasting)
                 return
         elif resource.head_first and resource.repository.check_mutable_updates and self._unmoved(visit, entry):
             return
         if pins := self.fetch.upstreams.pins(resource):
             self._pinned(visit, pins)
-            return
-        with self.fetch.open(resource, "GET", entry) as download:
-            self._answered(visit, download)
+        elif resource.root and resource.expected is None and not resource.index:
+            self._companion(visit)
+        else:
+            with self.fetch.open(resource, "GET", entry) as download:
+                self._answered(visit, download)
+
+    def _companion(self, visit: Visit) -> None:
+        """A file of a set of which the index says nothing, as of its own signature."""
+        root = self.sets.stored_root(visit.resource)  # before asking: which index it will have to belong to
+        with self.fetch.open(visit.resource, "GET", visit.known.entry) as download:
+            if download.status == 200:
+                self._keep(visit, self.sets.paired(visit, root, download))
+            else:
+                self._answered(visit, download)
 
     def _unmoved(self, visit: Visit, entry: Entry) -> bool:
         """Compare by HEAD, which costs upstream nothing; False where a GET has to tell."""
@@ -199,15 +198,13 @@ class Visits:
         elif download.status != 200:
             raise refusal(download, self.shelf.clock())
         elif resource.switched and entry is not None:
-            self.sets.switch(visit, entry, download, self._run)
-        elif resource.root and resource.expected is None and not resource.index:
-            self._keep(visit, self.sets.paired(visit, resource, download))
+            self.sets.switch(visit, entry, download)
         else:
             self._received(visit, download)
 
     def _unchanged(self, visit: Visit, entry: Entry) -> None:
         entry = renewed(entry, self.shelf.clock(), visit.fence)
-        self.records.record(visit.resource, visit.known, entry)
+        self.records.touch(visit.resource, visit.known, entry)
         metrics.fill(visit.repository, "unchanged")
         visit.fill.settle(entry, "REVALIDATED")
 
@@ -234,10 +231,13 @@ class Visits:
             recorded = proven and self.sets.begin(visit, entry, links)
         else:
             recorded = proven and self.records.record(resource, known, entry)
+        if recorded and resource.listed and resource.expected is None:
+            recorded = not self.records.contradicted(resource, entry)
         if recorded:
             self.records.alike(resource, known, entry, links)
         metrics.fill(visit.repository, "stored" if recorded else "unrecorded")
-        visit.fill.settle(entry if recorded or not visit.fill.complete else None, state)
+        there = recorded or resource.whole or not visit.fill.complete
+        visit.fill.settle(entry if there else None, state)
         if recorded:
             self.records.keep_list(resource, entry, known.epoch)
 
@@ -245,8 +245,11 @@ class Visits:
         resource, known = visit.resource, visit.known
         name, key = resource.repository.name, resource.key
         if known.entry is None:
-            if status in (404, 410) and resource.remember_missing and known.recorded:
-                self.shelf.catalog.remember_missing(name, key, known.epoch, status, forgettable(resource.ttl))
+            if status in (404, 410) and known.recorded:
+                listed = resource.listed and resource.expected is not None  # a mirror's lag, not an absence
+                trusted = resource.remember_missing and not listed
+                seconds = forgettable(resource.ttl) if trusted else OUTLASTING
+                self.shelf.catalog.remember_missing(name, key, known.epoch, status, seconds, trusted)
             raise no_such(status, 404)
         ended = resource.follow_gone and status in (404, 410)
         if ended or resource.repository.on_upstream_gone == "drop":
@@ -254,7 +257,7 @@ class Visits:
             visit.fill.fail(no_such(status, status))
             return
         entry = rested(known.entry, resource.ttl, self.shelf.clock(), visit.fence, gone=status)
-        self.records.record(resource, known, entry)
+        self.records.touch(resource, known, entry)
         visit.fill.settle(entry, "STALE")
 
     def _failed(self, visit: Visit, error: ArtifactError) -> None:
@@ -263,12 +266,12 @@ class Visits:
         log.warning("%s: %s", visit.fill.name, error.message)
         entry = visit.known.entry
         if entry is None:
-            raise error
+            raise told_before(visit.known, error)
         if isinstance(error, UpstreamLied):
-            self.records.suspect(visit.resource)
+            self.records.suspect(visit.resource, error)
         now = self.shelf.clock()
         entry = rested(entry, visit.resource.ttl, now, visit.fence, retry_after=error.retry_after)
-        self.records.record(visit.resource, visit.known, entry)
+        self.records.touch(visit.resource, visit.known, entry)
         visit.fill.settle(entry, "STALE")
 
 

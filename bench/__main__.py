@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from bench import figures, first_byte, herd, hits, memory, mixed, patience, throughput
+from bench import figures, first_byte, herd, hits, images, memory, mixed, patience, sets, throughput
 from bench.figures import Figure
 from bench.site import Site, site
 
@@ -21,6 +21,8 @@ ITEMS: dict[str, Callable[[Site], Iterable[Figure]]] = {
     "mixed": mixed.measure,
     "hits": hits.measure,
     "memory": memory.measure,
+    "images": images.measure,
+    "sets": sets.measure,
     "patience": patience.measure,
 }
 BESIDE = "patience"  # waits rather than works, so it runs beside the others

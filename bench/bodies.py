@@ -1,4 +1,4 @@
-"""Bodies of any size whose every block is known without being stored, compared by memcmp as they arrive.
+"""Bodies of any size whose every block is known without being stored, compared by memcmp as they arrive; and texts.
 
     block 0     serial (8 bytes), 0, the pattern
     block n     0      (8 bytes), n, the pattern        1 MiB each, the last one may be shorter
@@ -8,12 +8,14 @@ The number in each block shows a cut, a swap or a repetition; the serial makes a
 
 from __future__ import annotations
 
+import hashlib
 import random
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Protocol
 
 BLOCK = 1 << 20
 HEADER = struct.Struct("<QQ")
@@ -23,6 +25,32 @@ HEADER = struct.Struct("<QQ")
 def pattern() -> bytes:
     """One block of noise, the same in every process."""
     return random.Random(BLOCK).randbytes(BLOCK)
+
+
+class Expected(Protocol):
+    """What a comparison needs to know of the right bytes."""
+
+    @property
+    def size(self) -> int:
+        """Bytes of the whole."""
+
+    def same(self, number: int, block: bytearray, filled: int) -> bool:
+        """Whether the first `filled` bytes are those of block `number`; may spoil the block."""
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A document, known because it is short."""
+
+    data: bytes
+
+    @property
+    def size(self) -> int:
+        return len(self.data)
+
+    def same(self, number: int, block: bytearray, filled: int) -> bool:
+        """See Expected."""
+        return block[:filled] == self.data[number * BLOCK : number * BLOCK + filled]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +70,20 @@ class Body:
             block[: HEADER.size] = self.header(number)
             yield memoryview(block)[: min(BLOCK, self.size - number * BLOCK)]
 
+    def same(self, number: int, block: bytearray, filled: int) -> bool:
+        """See Expected."""
+        if block[: HEADER.size] != self.header(number):
+            return False
+        block[: HEADER.size] = pattern()[: HEADER.size]  # so that one memcmp does for the block
+        return block == pattern() if filled == BLOCK else block[:filled] == pattern()[:filled]
+
+    def sha256(self) -> str:
+        """In hex; a second for 2 GB or so."""
+        state = hashlib.sha256()
+        for block in self.blocks():
+            state.update(block)
+        return state.hexdigest()
+
     def write(self, path: Path) -> Body:
         """Make the file, or only stamp one of the same size with this serial."""
         if path.exists() and path.stat().st_size == self.size:
@@ -56,7 +98,7 @@ class Body:
 class Comparison:
     """Takes the bytes of one body where they are received and says whether they are the expected ones."""
 
-    def __init__(self, body: Body) -> None:
+    def __init__(self, body: Expected) -> None:
         self._body = body
         self._block = bytearray(BLOCK)
         self._number = self._filled = 0
@@ -91,10 +133,5 @@ class Comparison:
         return self.good and not self.left
 
     def _compare(self) -> None:
-        head, filled = HEADER.size, self._filled
-        if self._block[:head] != self._body.header(self._number):
-            self.good = False
-        self._block[:head] = pattern()[:head]  # so that one memcmp does for the block
-        same = self._block == pattern() if filled == BLOCK else self._block[:filled] == pattern()[:filled]
-        self.good = self.good and same
+        self.good = self.good and self._body.same(self._number, self._block, self._filled)
         self._number, self._filled = self._number + 1, 0

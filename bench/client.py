@@ -1,4 +1,4 @@
-"""One GET on loopback with its times: small on purpose, because client and server share the machine's cores."""
+"""One GET or HEAD on loopback with its times: small on purpose: client and server share the cores."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import socket
 import time
 from dataclasses import dataclass
 
-from bench.bodies import Body, Comparison
+from bench.bodies import Comparison, Expected
 
 HEAD_END = b"\r\n\r\n"
 PATIENCE = 300.0  # seconds without a byte after which a measurement is given up
@@ -25,7 +25,7 @@ class Got:
     cache: str  # X-Cache, or ""
 
 
-def get(port: int, path: str, body: Body, *, gather: int = 1, pace: float = 0.0) -> Got:
+def get(port: int, path: str, body: Expected, *, gather: int = 1, pace: float = 0.0) -> Got:
     """GET and compare every byte; raises WrongAnswer.
 
     `gather` lets that many bytes come together before a read returns, which spares the client's core; `pace` is
@@ -47,17 +47,29 @@ def get(port: int, path: str, body: Body, *, gather: int = 1, pace: float = 0.0)
 
 def seconds(port: int, path: str) -> float:
     """How long a GET of something short takes, answered 200."""
+    return _until_head("GET", port, path)[0]
+
+
+def head(port: int, path: str, size: int) -> float:
+    """How long a HEAD takes, answered 200 and with that Content-Length."""
+    taken, headers = _until_head("HEAD", port, path)
+    if headers.get("content-length") != str(size):
+        raise WrongAnswer(f"HEAD {path}: Content-Length {headers.get('content-length')}")
+    return taken
+
+
+def _until_head(method: str, port: int, path: str) -> tuple[float, dict[str, str]]:
     begun = time.perf_counter()
     with socket.create_connection(("127.0.0.1", port), PATIENCE) as conn:
-        conn.sendall(_request(port, path))
-        status, _, _ = _head(conn)
+        conn.sendall(_request(port, path, method))
+        status, headers, _ = _head(conn)
     if status != 200:
-        raise WrongAnswer(f"{path}: {status}")
-    return time.perf_counter() - begun
+        raise WrongAnswer(f"{method} {path}: {status}")
+    return time.perf_counter() - begun, headers
 
 
-def _request(port: int, path: str) -> bytes:
-    return f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nConnection: close\r\n\r\n".encode()
+def _request(port: int, path: str, method: str = "GET") -> bytes:
+    return f"{method} {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nConnection: close\r\n\r\n".encode()
 
 
 def _head(conn: socket.socket) -> tuple[int, dict[str, str], bytes]:
@@ -74,7 +86,7 @@ def _head(conn: socket.socket) -> tuple[int, dict[str, str], bytes]:
     return int(start.split()[1]), {name.lower(): value.strip() for name, _, value in pairs}, rest
 
 
-def _compare(conn: socket.socket, path: str, body: Body, rest: bytes, pace: float) -> None:
+def _compare(conn: socket.socket, path: str, body: Expected, rest: bytes, pace: float) -> None:
     comparison = Comparison(body)
     comparison.take(rest)
     began = time.perf_counter()

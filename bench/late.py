@@ -1,4 +1,8 @@
-"""An upstream that waits, or sends slowly, and needs no files: /<ms to wait>/<bytes a second>/<size>/<serial>."""
+"""An upstream that waits, or sends slowly, and needs no files.
+
+/<ms to wait>/<bytes a second>/<size>/<serial>                         as a file
+/v2/<ms>/<bytes a second>/<size>/<serial>/blobs/sha256:<hex>           as an image's blob
+"""
 
 from __future__ import annotations
 
@@ -18,7 +22,7 @@ class _Handler(BaseHTTPRequestHandler):
     disable_nagle_algorithm = True
 
     def do_GET(self) -> None:
-        late, rate, size, serial = (int(part) for part in self.path.strip("/").split("/"))
+        late, rate, size, serial = (int(part) for part in self.path.split("/") if part.isdigit())
         time.sleep(late / 1000)
         self.send_response(200)
         self.send_header("Content-Type", "application/octet-stream")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import threading
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -42,22 +42,27 @@ def status(text: str) -> dict[str, int]:
 
 
 def measure(site: Site) -> Iterator[Figure]:
+    return large(site, "4 GiB object", lambda body: f"/repository/late/0/0/{SIZE}/{body.serial}")
+
+
+def large(site: Site, work: str, address: Callable[[Body], str]) -> Iterator[Figure]:
+    """A new body of SIZE, cold and warm, asked of the node under that address."""
     free = shutil.disk_usage(site.node.data_dir).free
     if free < SPACE:
-        yield Figure("4 GiB object: memory", f"skipped: {MEBIBYTES.write(free)} of disk are free", "6144 MiB")
+        yield Figure(f"{work}: memory", f"skipped: {MEBIBYTES.write(free)} of disk are free", "6144 MiB")
         return
-    if before := _start_anew(site.node):
-        yield Figure("highest memory of a process until now", f"{MEBIBYTES.write(max(before))}", samples=before)
     body = Body(site.files.serial(), SIZE)
-    path = f"/repository/late/0/0/{SIZE}/{body.serial}"
-    with _watched(site.node) as peaks:
+    path = address(body)
+    if before := start_anew(site.node):
+        yield Figure("highest memory of a process until now", f"{MEBIBYTES.write(max(before))}", samples=before)
+    with watched(site.node) as peaks:
         rates = [SIZE / get(site.node.port, path, body, gather=GATHER).total for _ in ("cold", "warm")]
-    yield from _figures(site.node, peaks)
+    yield from highest(site.node, peaks, work)
     for temperature, rate in zip(("cold", "warm"), rates, strict=True):
         yield shown(f"  {temperature}, every byte right: rate", [rate], MEGABYTES_A_SECOND)
 
 
-def _start_anew(node: Stack) -> tuple[float, ...]:
+def start_anew(node: Stack) -> tuple[float, ...]:
     """Each process's VmHWM, which then begins again at what is resident now (proc(5), clear_refs)."""
     found = []
     for pid in node.running():
@@ -68,7 +73,7 @@ def _start_anew(node: Stack) -> tuple[float, ...]:
 
 
 @contextmanager
-def _watched(node: Stack) -> Iterator[Peaks]:
+def watched(node: Stack) -> Iterator[Peaks]:
     """Look at every process for as long as the block runs."""
     peaks, over = Peaks(), threading.Event()
 
@@ -95,17 +100,17 @@ def _status(pid: int) -> str:
     return Path(f"/proc/{pid}/status").read_text(encoding="ascii", errors="replace")
 
 
-def _figures(node: Stack, peaks: Peaks) -> Iterator[Figure]:
-    """The processes by their roles, the largest of each."""
+def highest(node: Stack, peaks: Peaks, work: str, only: Container[str] = ()) -> Iterator[Figure]:
+    """The processes by their roles (`only` these, if any are named), the largest of each."""
     roles: dict[str, list[int]] = defaultdict(list)
     for pid in peaks.resident:
         roles[_role(node, pid)].append(pid)
-    for role, pids in sorted(roles.items()):
+    for role, pids in sorted((role, pids) for role, pids in roles.items() if not only or role in only):
         resident = max(peaks.resident[pid] for pid in pids)
         own = MEBIBYTES.write(max(peaks.own[pid] for pid in pids))
-        work = f"4 GiB object: peak memory of {role}" + (f" (of {len(pids)})" if len(pids) > 1 else "")
+        label = f"{work}: peak memory of {role}" + (f" (of {len(pids)})" if len(pids) > 1 else "")
         found = f"{MEBIBYTES.write(resident)} (its own {own})"
-        yield Figure(work, found, "< 120 MiB", resident < LIMIT, tuple(float(peaks.resident[p]) for p in pids))
+        yield Figure(label, found, "< 120 MiB", resident < LIMIT, tuple(float(peaks.resident[p]) for p in pids))
 
 
 def _role(node: Stack, pid: int) -> str:

@@ -9,7 +9,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 from bench import client
-from bench.figures import MILLISECONDS, TIMES, Figure, at_least, at_most
+from bench.figures import MILLISECONDS, Figure, at_most
+from bench.hits import beside
 from bench.load import Load, load
 from bench.site import MIB, SMALL, Site
 from tests.stack import eventually
@@ -35,14 +36,7 @@ class _Round:
 
 def measure(site: Site) -> Iterator[Figure]:
     rounds = [_round(site) for _ in range(site.rounds)]
-    rates = [each.busy.rate / each.idle.rate for each in rounds]
-    note = " ".join(f"{each.busy.rate:.0f}/{each.idle.rate:.0f}" for each in rounds)
-    yield at_least(f"hits beside {STREAMS} cold streams: rate against idle", rates, 0.5, TIMES, f"{note} a second")
-    tails = [each.busy.p99 / each.idle.p99 for each in rounds]
-    note = " ".join(f"{each.busy.p99 * 1000:.1f}/{each.idle.p99 * 1000:.1f}" for each in rounds)
-    yield at_most("  p99 against idle", tails, 3.0, TIMES, f"{note} ms")
-    errors = [float(each.idle.errors + each.busy.errors) for each in rounds]
-    yield Figure("  errors", f"{sum(errors):.0f}", "0", not any(errors), tuple(errors))
+    yield from beside(f"hits beside {STREAMS} cold streams", [(each.idle, each.busy) for each in rounds])
     slowest = [max(each.alive) for each in rounds]
     note = f"of {sum(len(each.alive) for each in rounds)} the very slowest {MILLISECONDS.write(max(slowest))}"
     yield at_most("  /health/live, slowest of a round", slowest, 0.1, MILLISECONDS, note)
@@ -62,7 +56,7 @@ def _round(site: Site) -> _Round:
     body = site.files.body("hit", SMALL)
     path = site.files.path("hit")
     site.through(path, body)
-    address = f"/repository/files{path}"
+    address = site.address(path)
     idle = load(site.node.port, address, SECONDS)
     site.touch_memory(STREAMS * SIZE)
     with ThreadPoolExecutor(STREAMS) as pool:

@@ -49,6 +49,8 @@ class Fill:
         self.digest = ""  # the body's sha256 in hex, once it is whole
         self.state = ""  # X-Cache, where the fill settled without a body
         self.error: ArtifactError | None = None
+        self.shown = time.monotonic()  # when someone was last given the old copy instead of what is filled
+        self.held = False  # nobody is to be given it any more: it is about to change
         self.available = 0
         self.complete = False  # length and digest hold: `available` is all there is
         self._fd = -1
@@ -80,8 +82,16 @@ class Fill:
             self.available, self.complete, self.stage = size, True, Stage.WHOLE
             self._changed.notify_all()
 
+    def hold(self, quiet: float) -> None:
+        """Give the old copy to nobody more, and return when its last receiver has had it for `quiet` seconds."""
+        with self._changed:
+            self.held = True
+        while (left := self.shown + quiet - time.monotonic()) > 0:
+            time.sleep(left)
+
     def settle(self, entry: Entry | None, state: str = "") -> None:
         with self._changed:
+            self.held = False
             self.entry, self.state, self.stage = entry, state, Stage.SETTLED
             self._changed.notify_all()
 
@@ -93,6 +103,7 @@ class Fill:
 
     def fail(self, error: ArtifactError) -> None:
         with self._changed:
+            self.held = False
             self.error, self.stage = error, Stage.FAILED
             self._changed.notify_all()
 
@@ -102,6 +113,17 @@ class Fill:
         """Until `stage` or a later one is reached; False when `timeout` seconds passed before."""
         with self._changed:
             return self._changed.wait_for(lambda: self.stage >= stage, timeout)
+
+    def show(self, timeout: float) -> bool:
+        """Whether the old copy may be given out; waits at most `timeout` seconds while it is held.
+
+        False where what it waited for is settled now.
+        """
+        with self._changed:
+            if self.held and self._changed.wait_for(lambda: not self.held, timeout):
+                return False
+            self.shown = time.monotonic()
+            return True
 
     def wait_for_bytes(self, timeout: float) -> None:
         """Until a byte may be read or none will come any more; at most `timeout` seconds."""
@@ -151,7 +173,7 @@ class Flights:
         """The running fill of that name, or a new one that runs `work` on a thread; True if it is new."""
         with self._lock:
             running = self._running.get(name)
-            if running is not None:
+            if running is not None and running.stage is not Stage.FAILED:
                 return running, False
             fill = self._running[name] = Fill(name)
             metrics.RUNNING.set(len(self._running))
@@ -171,7 +193,8 @@ class Flights:
             fill.fail(ArtifactError("the download ended by a defect of this server"))
         finally:
             with self._idle:
-                del self._running[fill.name]
+                if self._running.get(fill.name) is fill:
+                    del self._running[fill.name]
                 metrics.RUNNING.set(len(self._running))
                 self._idle.notify_all()
 

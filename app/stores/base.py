@@ -66,13 +66,21 @@ class Index(Protocol):
         """End the repository's epoch, so that no copy made until now is trusted; the new one."""
 
     def commit(
-        self, repository: str, key: str, path: str, entry: Entry, epoch: int, present: Callable[[], bool]
+        self,
+        repository: str,
+        key: str,
+        path: str,
+        entry: Entry,
+        epoch: int,
+        present: Callable[[], bool],
+        replaces: int | None = None,
     ) -> bool:
         """Record `entry` unless a newer one (fence) is there, a flush deleted since `epoch`, or the bytes are gone.
 
         Where flushes since `epoch` only expired, it is recorded with `checked` 0: kept, and asked about.
         Excludes garbage collection of the same digest for its duration; `present` is asked inside that
-        exclusion. True if `entry` is now the recorded one.
+        exclusion. With `replaces`, only the entry of that very fence is replaced: what is still there, and what
+        nobody changed meanwhile. True if `entry` is now the recorded one.
         """
 
     def publish(
@@ -154,7 +162,8 @@ class Index(Protocol):
 class Recollection:
     """What one round trip to the memory knew: the epoch, a copy with its own epoch and time, a miss.
 
-    `negative` is upstream's status (404 or 410) remembered under `epoch`, else 0.
+    `negative` is upstream's status (404 or 410) remembered under `epoch`, else 0; `missed` is one that only
+    counts while upstream cannot be asked.
     """
 
     epoch: int | None = None
@@ -162,6 +171,7 @@ class Recollection:
     entry_epoch: int = -1
     copied: float = 0.0
     negative: int = 0
+    missed: int = 0
 
 
 class Held(Protocol):
@@ -194,8 +204,10 @@ class Memory(Protocol):
         Drops the negative entry.
         """
 
-    def remember_missing(self, repository: str, key: str, epoch: int, status: int, seconds: float) -> None:
-        """Keep upstream's "no such thing" for a while."""
+    def remember_missing(
+        self, repository: str, key: str, epoch: int, status: int, seconds: float, trusted: bool = True
+    ) -> None:
+        """Keep upstream's "no such thing" for a while; where it is not trusted, as Recollection.missed."""
 
     def forget(self, repository: str, key: str) -> None:
         """Drop the copy and the negative entry of one key, and take no copy for a moment.

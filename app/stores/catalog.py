@@ -13,7 +13,7 @@ import contextlib
 import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from app.errors import StoreDown
 from app.resource import Digest, Entry
@@ -28,14 +28,15 @@ log = logging.getLogger(__name__)
 @dataclass(frozen=True, slots=True)
 class Known:
     """What is known of one key under `epoch`; `negative` is upstream's 404 or 410 if that is remembered.
-
-    `recorded` is False where Postgres is down and Redis does not know: a fill cannot be recorded.
+    `missed` is such a status that only counts while upstream cannot be asked. `recorded` is False where
+    Postgres is down and Redis does not know: a fill cannot be recorded.
     """
 
     epoch: int
     entry: Entry | None
     negative: int = 0
     recorded: bool = True
+    missed: int = 0
 
 
 class Catalog:
@@ -59,6 +60,7 @@ class Catalog:
             return _outlasted(recalled)
         if known.entry is None and recalled is not None:
             self._correct(repository, key, known.epoch, recalled)
+            return replace(known, missed=recalled.missed)
         return known
 
     def look_again(self, repository: str, key: str) -> Known:
@@ -69,10 +71,17 @@ class Catalog:
         return Known(epoch, entry)
 
     def commit(
-        self, repository: str, key: str, path: str, entry: Entry, epoch: int, present: Callable[[], bool]
+        self,
+        repository: str,
+        key: str,
+        path: str,
+        entry: Entry,
+        epoch: int,
+        present: Callable[[], bool],
+        replaces: int | None = None,
     ) -> bool:
         """Index.commit, then the copy."""
-        recorded = self.index.commit(repository, key, path, entry, epoch, present)
+        recorded = self.index.commit(repository, key, path, entry, epoch, present, replaces)
         if recorded:
             self._copy(repository, key, epoch, entry)
         return recorded
@@ -86,14 +95,18 @@ class Catalog:
         present: Callable[[str], bool],
     ) -> bool:
         """Index.switch; from now on every worker sees the whole set."""
+        keys = [*(change.key for change in changes), *dropped]
+        with _best_effort():  # before, so that every reader is at the index, where the set changes in one moment
+            self._forget_all(repository, keys)
         done = self.index.switch(repository, changes, dropped, epoch, present)
         if done:
             with self._in_step(repository):
-                for change in changes:
-                    self.memory.remember(repository, change.key, epoch, change.entry, self.clock())
-                for key in dropped:
-                    self.memory.forget(repository, key)
+                self._forget_all(repository, keys)
         return done
+
+    def _forget_all(self, repository: str, keys: Iterable[str]) -> None:
+        for key in keys:
+            self.memory.forget(repository, key)
 
     def record_list(
         self, repository: str, listing: str, root: str, rows: Iterable[tuple[str, Digest]], fence: int, epoch: int
@@ -101,8 +114,7 @@ class Catalog:
         """Index.record_list; from now on no worker sees what the list evicted."""
         evicted = self.index.record_list(repository, listing, root, rows, fence, epoch)
         with self._in_step(repository):
-            for key in evicted:
-                self.memory.forget(repository, key)
+            self._forget_all(repository, evicted)
         return evicted
 
     def publish(
@@ -123,10 +135,12 @@ class Catalog:
                 self.memory.forget(repository, key)
         return forgotten
 
-    def remember_missing(self, repository: str, key: str, epoch: int, status: int, seconds: float) -> None:
-        """Keep upstream's "no such thing" for so many seconds."""
+    def remember_missing(
+        self, repository: str, key: str, epoch: int, status: int, seconds: float, trusted: bool = True
+    ) -> None:
+        """Keep upstream's "no such thing" for so many seconds; see Memory."""
         with _best_effort():
-            self.memory.remember_missing(repository, key, epoch, status, seconds)
+            self.memory.remember_missing(repository, key, epoch, status, seconds, trusted)
 
     def flush(self, repository: str, prefix: str = "", expire: bool = False) -> tuple[Flushed, int]:
         """Index.flush, and how many copies the memory lost by it (0 while it is down: their epoch is over)."""
@@ -191,7 +205,7 @@ def _outlasted(recalled: Recollection) -> Known:
     """While the index is down: a copy of any age, unless a flush ended its epoch."""
     if recalled.entry is not None and recalled.epoch in (None, recalled.entry_epoch):
         return Known(recalled.entry_epoch, recalled.entry)
-    return Known(recalled.epoch or 0, None, recorded=False)
+    return Known(recalled.epoch or 0, None, recorded=False, missed=recalled.missed)
 
 
 @contextlib.contextmanager

@@ -1,6 +1,6 @@
 """What recorded lists say, in PostgreSQL: copied in beside, then swapped; only what differs is written.
 
-lists    (repository, sha256 of listing) -> id, root, fence, size
+lists    (repository, sha256 of listing) -> id, root, fence
 listed   (repository, sha256 of key, list's id) -> algorithm, value     looked up by its first two columns
 
 A list's row is locked from its upsert to the end of the transaction, so two of one listing follow each other.
@@ -51,11 +51,15 @@ _NEW = """
     )
     ON CONFLICT (repository, key_hash, list) DO UPDATE SET algorithm = excluded.algorithm, value = excluded.value
     """
-_SIZE = "UPDATE lists SET size = (SELECT count(*) FROM staged) WHERE id = %(list)s"
 _EVICT = """
     DELETE FROM entries USING staged
     WHERE repository = %(repository)s AND entries.key_hash = staged.key_hash
     AND algorithm = 'sha256' AND value <> digest RETURNING key
+    """
+_EVICT_AGAIN = """
+    DELETE FROM entries USING listed
+    WHERE list = %(list)s AND entries.repository = %(repository)s AND listed.repository = entries.repository
+    AND entries.key_hash = listed.key_hash AND algorithm = 'sha256' AND value <> digest RETURNING key
     """
 LISTED = """
     SELECT algorithm, value, root FROM listed JOIN lists ON id = list
@@ -84,7 +88,15 @@ class Lists:
             if epoch < one(connection.execute(EPOCHS, [repository]))[1]:
                 return ()
             head = connection.execute(_HEAD, [repository, hashed(listing), listing, root, fence]).fetchone()
-            return _swap(connection, repository, head[0]) if head else ()
+            if head is None:
+                return ()
+            evicted = _swap(connection, repository, head[0])
+        return [*evicted, *self._evict_again(repository, head[0])]
+
+    def _evict_again(self, repository: str, list_id: int) -> list[str]:
+        """What was committed by someone who could not see the list yet; whoever commits later looks it up."""
+        with self._connections.lend(PATIENCE) as connection, connection.transaction():
+            return _evict(connection, _EVICT_AGAIN, {"repository": repository, "list": list_id})
 
     def drop(self, repository: str, root: str, kept: Sequence[str]) -> None:
         """See Index.drop_lists."""
@@ -130,10 +142,14 @@ def _stage(connection: psycopg.Connection[Any], rows: Iterable[tuple[str, Digest
 def _swap(connection: psycopg.Connection[Any], repository: str, list_id: int) -> list[str]:
     """Make the list what is staged; the keys of the entries that it contradicts and that are forgotten for it."""
     values = {"repository": repository, "list": list_id}
-    for statement in (_OLD, _NEW, _SIZE):
+    for statement in (_OLD, _NEW):
         connection.execute(statement, values, prepare=False)
-    connection.execute(LOCK, [number("set", repository)])
-    return [key for (key,) in connection.execute(_EVICT, values, prepare=False)]
+    return _evict(connection, _EVICT, values)
+
+
+def _evict(connection: psycopg.Connection[Any], statement: str, values: dict[str, Any]) -> list[str]:
+    connection.execute(LOCK, [number("set", values["repository"])])
+    return [key for (key,) in connection.execute(statement, values, prepare=False)]
 
 
 def _delete(connection: psycopg.Connection[Any], statement: str, values: list[Any]) -> None:

@@ -72,9 +72,16 @@ class PostgresIndex:
             return epoch
 
     def commit(
-        self, repository: str, key: str, path: str, entry: Entry, epoch: int, present: Callable[[], bool]
+        self,
+        repository: str,
+        key: str,
+        path: str,
+        entry: Entry,
+        epoch: int,
+        present: Callable[[], bool],
+        replaces: int | None = None,
     ) -> bool:
-        values = _row(repository, key, path, entry) | {"epoch": epoch}
+        values = _row(repository, key, path, entry) | {"epoch": epoch, "replaces": replaces}
         return self._write(statements.COMMIT, values, present)
 
     def publish(
@@ -183,7 +190,10 @@ def _drop_all(connection: Patient, repository: str, keys: Sequence[str], changes
 
 def _commit_all(connection: Patient, repository: str, changes: Sequence[Change], epoch: int) -> None:
     """Record the changes; raises _Refused where one meets an entry that is newer."""
-    rows = [_row(repository, change.key, change.path, change.entry) | {"epoch": epoch} for change in changes]
+    rows = [
+        _row(repository, change.key, change.path, change.entry) | {"epoch": epoch, "replaces": None}
+        for change in changes
+    ]
     with connection.cursor() as cursor:
         cursor.executemany(statements.COMMIT, rows)
         if cursor.rowcount != len(rows):

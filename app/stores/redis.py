@@ -101,10 +101,12 @@ class RedisMemory:
             copy = f"{epoch} {entry.fence} {json.dumps([now, *astuple(entry)], separators=(',', ':'))}"
             self._remember(_keys(repository, key), [epoch, entry.fence, copy, COPY])
 
-    def remember_missing(self, repository: str, key: str, epoch: int, status: int, seconds: float) -> None:
+    def remember_missing(
+        self, repository: str, key: str, epoch: int, status: int, seconds: float, trusted: bool = True
+    ) -> None:
         with self._asked() as client:
             negative = _keys(repository, key)[2]
-            client.set(negative, f"{epoch} {status}", px=max(1, int(seconds * 1000)))
+            client.set(negative, f"{epoch} {status if trusted else -status}", px=max(1, int(seconds * 1000)))
 
     def forget(self, repository: str, key: str) -> None:
         with self._asked() as client, client.pipeline(transaction=True) as together:
@@ -213,9 +215,10 @@ def _literal(name: str) -> str:
 def _recollection(epoch: bytes | None, copy: bytes | None, negative: bytes | None) -> Recollection:
     known = int(epoch) if epoch is not None else None
     missed_in, status = (int(number) for number in (negative or b"-1 0").split())
-    missing = status if missed_in == known else 0
+    status = status if missed_in == known else 0
+    missing, missed = max(status, 0), max(-status, 0)
     with contextlib.suppress(TypeError, ValueError):  # none, forgotten, or of a version that wrote otherwise
         copied_in, _, text = (copy or b"").split(b" ", 2)
         copied, *values = json.loads(text)
-        return Recollection(known, Entry(*values[:_FIELDS]), int(copied_in), copied, missing)
-    return Recollection(epoch=known, negative=missing)
+        return Recollection(known, Entry(*values[:_FIELDS]), int(copied_in), copied, missing, missed)
+    return Recollection(epoch=known, negative=missing, missed=missed)

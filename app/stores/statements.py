@@ -42,8 +42,11 @@ COMMIT = SQL(  # what began before an expiring flush is kept, expired; before a 
     INSERT INTO entries (repository, key_hash, key, path, {columns})
     SELECT %(repository)s, %(key_hash)s, %(key)s, %(path)s, {values}
     FROM (VALUES (1)) AS one LEFT JOIN repositories ON name = %(repository)s
-    WHERE %(epoch)s >= coalesce(forgotten, 0)
-    ON CONFLICT (repository, key_hash) DO UPDATE SET {replaced} WHERE entries.fence <= excluded.fence
+    WHERE %(epoch)s >= coalesce(forgotten, 0) AND (%(replaces)s::bigint IS NULL OR EXISTS (
+        SELECT FROM entries WHERE repository = %(repository)s AND key_hash = %(key_hash)s AND fence = %(replaces)s
+    ))
+    ON CONFLICT (repository, key_hash) DO UPDATE SET {replaced}
+    WHERE entries.fence <= excluded.fence AND (%(replaces)s::bigint IS NULL OR entries.fence = %(replaces)s)
     """
 ).format(columns=_COLUMNS, values=_CHECKED_BY_EPOCH, replaced=_REPLACED)
 PUBLISH = SQL(

@@ -108,7 +108,8 @@ class Dialler:
         Raises UpstreamTimeout if none comes free within `first_byte_timeout`.
         """
         if not self._slots.acquire(timeout=self.options.first_byte_timeout):
-            raise UpstreamTimeout(f"upstream {host}: all {self.options.max_connections} connections are busy")
+            busy = f"upstream {host}: all {self.options.max_connections} connections are busy"
+            raise UpstreamTimeout(busy, code="upstream_busy")
         taken = ExitStack()
         taken.callback(self._slots.release)
         return taken.close

@@ -19,7 +19,8 @@ class Download:
     """One answer of upstream; a context manager.
 
     `headers` are case-insensitive and describe the body as it is read; `length` is how many bytes that will be,
-    None if unknown; `url` is the final one, without credentials and query.
+    None if unknown; `announced` is what the header says, also in answer to a HEAD; `url` is the final one, without
+    credentials and query.
     """
 
     def __init__(
@@ -35,6 +36,7 @@ class Download:
         self.framed: bool = response.chunked or response.length_remaining is not None or coding is not None
         self.length: int | None = None if coding else response.length_remaining
         self.headers: Mapping[str, str] = _described(response, coding)
+        self.announced: int | None = _announced(response)
         self._source = self._raw if coding is None else Decoded(self._raw, coding).read1
         if response.length_remaining == 0:
             self.read(1)  # gives the connection back
@@ -89,6 +91,12 @@ class Download:
             raise UpstreamTimeout(f"upstream {self._host}: stopped sending in the middle of the body") from None
         except (HTTPError, OSError, ValueError, AttributeError):
             raise UpstreamUnreachable(f"upstream {self._host}: the connection broke within the body") from None
+
+
+def _announced(response: urllib3.HTTPResponse) -> int | None:
+    """Content-Length as the header says it: the body's even where none follows, as to a HEAD (RFC 9110, 8.6)."""
+    text = response.headers.get("Content-Length", "")
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else None
 
 
 def _described(response: urllib3.HTTPResponse, coding: str | None) -> Mapping[str, str]:

@@ -18,6 +18,7 @@ from app.shelf import Served
 
 FETCHED = frozenset({"MISS", "JOINED", "EXPIRED"})
 MOST_RANGES = 256  # librepo asks for so many at once; more is abuse and gets the whole body
+RENDERED = 16 << 20  # bytes of a document that is written anew; a larger one is sent as it is stored
 TYPES = {
     ".rpm": "application/x-rpm",
     ".xml": "application/xml",
@@ -73,7 +74,8 @@ def _stored(ask: Ask, resource: Resource, outcome: Served | Arriving | Told) -> 
     if _unmodified(ask, head):
         return Answer(304, headers, cache=outcome.state)
     if isinstance(outcome, Told):
-        return Answer(200, _typed(ask, headers, head), cache=outcome.state)
+        length = (("Content-Length", str(head.length)),) if head.length is not None else ()
+        return Answer(200, (*_typed(ask, headers, head), *length), cache=outcome.state)
     spans = _spans(ask, outcome, head)
     if spans is None:
         whole = Span(0, head.length)
@@ -85,6 +87,8 @@ def _stored(ask: Ask, resource: Resource, outcome: Served | Arriving | Told) -> 
 
 
 def _rendered(ask: Ask, resource: Resource, outcome: Served) -> Answer:
+    if outcome.entry.size > RENDERED:
+        return _stored(ask, resource, outcome)
     outcome.file.seek(0)
     stored = outcome.file.read()
     body, kept = resource.format.render(resource, stored, outcome.entry.kept)
@@ -128,8 +132,9 @@ def _headers(ask: Ask, outcome: Outcome, head: Head) -> Headers:
     lines += [("ETag", head.etag)] if head.etag else []
     lines += [("Last-Modified", head.last_modified)] if head.last_modified else []
     lines += [("X-Artifact-Size", str(head.length))] if head.length is not None else []
-    if outcome.state == "STALE":
-        lines.append(("Warning", '110 artifactapi "Response is Stale"'))
+    if outcome.state == "STALE":  # OCI distribution-spec, Warnings: another code and no agent's name
+        told = '299 - "Response is Stale"' if ask.route == "v2" else '110 artifactapi "Response is Stale"'
+        lines.append(("Warning", told))
     if isinstance(outcome, Served) and outcome.entry.gone:
         lines.append(("X-Upstream-Status", str(outcome.entry.gone)))
     if ask.route == "api":

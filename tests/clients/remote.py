@@ -48,6 +48,11 @@ class Remote:
         with urllib.request.urlopen(request, timeout=30) as response:
             assert json.load(response)["remote"] == self.name
 
+    def refresh(self, index: str) -> None:
+        """Ask for an index until the server gives upstream's edition: it shows the old one while it fetches that."""
+        path, wanted = f"/repository/{self.name}/{index}", (self.root / index).read_bytes()
+        eventually(lambda: self.stack.get(path) == (200, wanted), f"the newest {index}")
+
     def _settle(self) -> None:
         """Wait until all that upstream gave is recorded: a client has its last byte a moment before that,
         and a client that asks in that moment after a flush would fetch once more."""

@@ -11,7 +11,7 @@ import pytest
 from tests.clients.curl import Curl
 from tests.clients.dnf import Dnf
 from tests.clients.remote import NextRemote, Remote
-from tests.clients.rpms import BIG, HELLO, HELLO_2, LIBRARY, LIBRARY_2, Package, Rpms
+from tests.clients.rpms import BIG, HELLO, HELLO_2, HELLO_AGAIN, LIBRARY, LIBRARY_2, REPOMD, Package, Rpms
 from tests.stack import eventually
 
 NewDnf = Callable[[str], Dnf]
@@ -69,6 +69,7 @@ def test_an_upstream_change_arrives_once_the_index_is_expired(dnf: NewDnf, rpms:
     assert_installed(within_ttl, HELLO, LIBRARY)
 
     rpm_remote.expire()
+    rpm_remote.refresh(REPOMD)
     machine("upgrade", "--refresh", HELLO.name)
     assert machine.installed()[HELLO_2.name] == HELLO_2.version
     assert "TEST-2026:1" in within_ttl("updateinfo", "list", "--refresh")
@@ -85,6 +86,7 @@ def test_an_upstream_change_arrives_by_itself_when_the_ttl_is_over(
     machine("install", LIBRARY.name)
     rpms.publish(remote.root, LIBRARY_2)
     time.sleep(1.1)
+    remote.refresh(REPOMD)
     machine("upgrade", "--refresh")
     assert_installed(machine, LIBRARY_2)
 
@@ -127,10 +129,24 @@ def test_a_superseded_package_stays_servable(dnf: NewDnf, curl: Curl, rpms: Rpms
     dnf(rpm_remote.url)("install", HELLO.name)
     rpms.publish(rpm_remote.root, HELLO_2, LIBRARY)
     rpm_remote.expire()
+    rpm_remote.refresh(REPOMD)
     dnf(rpm_remote.url)("makecache")
     assert curl(f"{rpm_remote.upstream.url}/Packages/{HELLO.file}").status == 404
     reply = curl(f"{rpm_remote.url}/Packages/{HELLO.file}")
     assert (reply.status, reply.body) == (200, rpms.file(HELLO).read_bytes())
+
+
+def test_a_package_rebuilt_under_its_name_is_fetched_again(dnf: NewDnf, rpms: Rpms, rpm_remote: Remote) -> None:
+    rpms.publish(rpm_remote.root, HELLO, LIBRARY)
+    dnf(rpm_remote.url)("install", HELLO.name)
+    rpms.publish(rpm_remote.root, HELLO_AGAIN, LIBRARY)
+    rpm_remote.expire()
+    rpm_remote.refresh(REPOMD)
+    machine = dnf(rpm_remote.url)
+    machine("install", HELLO.name)
+    assert_installed(machine, HELLO_AGAIN, LIBRARY)
+    downloads = rpm_remote.downloads()
+    assert [downloads[f"/packages/{package.file}"] for package in (HELLO, LIBRARY)] == [2, 1]
 
 
 @pytest.mark.parametrize("again", ["while the fill runs", "when it is stored"])
@@ -172,7 +188,7 @@ def _received(machine: Dnf) -> int:
 
 
 def test_zchunk_and_sqlite_metadata_pass(dnf: NewDnf, curl: Curl, rpms: Rpms, rpm_remote: Remote) -> None:
-    rpms.publish(rpm_remote.root, HELLO, LIBRARY, zchunk=True)
+    rpms.publish(rpm_remote.root, HELLO, LIBRARY, options=["--zck"])
     machine = dnf(rpm_remote.url)
     machine("install", HELLO.name)
     assert_installed(machine, HELLO, LIBRARY)

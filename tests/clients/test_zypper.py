@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from tests.clients.dnf import Dnf
 from tests.clients.remote import Remote
-from tests.clients.rpms import HELLO, HELLO_2, LIBRARY, LIBRARY_2, Package, Rpms
+from tests.clients.rpms import HELLO, HELLO_2, LIBRARY, LIBRARY_2, REPOMD, Package, Rpms
 from tests.clients.zypper import Zypper
 
 NewZypper = Callable[[str], Zypper]
@@ -53,6 +53,7 @@ def test_an_upstream_change_arrives_once_the_index_is_expired(
     machine("install", HELLO.name)
     rpms.publish(rpm_remote.root, HELLO_2, LIBRARY_2)
     rpm_remote.expire()
+    rpm_remote.refresh(REPOMD)
     machine("refresh", "--force")
     machine("update")
     assert_installed(machine, HELLO_2, LIBRARY_2)

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import gzip
+import io
 import json
+import re
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
 
-from bench.bodies import BLOCK, Body, Comparison
+from app.formats.rpm import RPM
+from app.resource import Ask, Kind, Repository
+from bench.bodies import BLOCK, Body, Comparison, Expected, Text
 from bench.figures import MILLISECONDS, TIMES, Figure, as_json, at_least, at_most, percentile, shown, table
 from bench.load import Load, from_wrk
 from bench.memory import Peaks, status
+from bench.packages import Packages
 
 BODY = Body(serial=7, size=2 * BLOCK + 100)
 
@@ -19,7 +26,7 @@ def content(body: Body) -> bytearray:
     return bytearray(b"".join(bytes(block) for block in body.blocks()))
 
 
-def compared(body: Body, data: bytes | bytearray, step: int = 100_000) -> Comparison:
+def compared(body: Expected, data: bytes | bytearray, step: int = 100_000) -> Comparison:
     comparison = Comparison(body)
     for start in range(0, len(data), step):
         comparison.take(bytes(data[start : start + step]))
@@ -46,6 +53,19 @@ def test_cut_swapped_longer_and_other_bodies_are_not_whole() -> None:
     assert not compared(BODY, second + first + rest).whole
     assert not compared(BODY, data + b"x").whole
     assert not compared(BODY, content(Body(8, BODY.size))).whole
+
+
+def test_a_body_knows_its_checksum() -> None:
+    assert BODY.sha256() == sha256(content(BODY)).hexdigest()
+
+
+@pytest.mark.parametrize("size", [1, 100, BLOCK, 2 * BLOCK + 7])
+def test_a_text_is_compared_byte_by_byte(size: int) -> None:
+    text = Text(bytes(content(Body(3, 3 * BLOCK))[:size]))
+    assert compared(text, text.data).whole
+    assert not compared(text, text.data[:-1]).whole
+    assert not compared(text, text.data + b"x").whole
+    assert not compared(text, text.data[:-1] + bytes([text.data[-1] ^ 1])).whole
 
 
 def test_room_never_reaches_beyond_the_body() -> None:
@@ -109,3 +129,27 @@ def test_peaks_keep_the_highest() -> None:
             1, status(f"Name:\tx\nVmHWM:\t   20 kB\nRssAnon:\t {anonymous} kB\nRssShmem:\t 1 kB\nThreads:\t3\n")
         )
     assert (peaks.resident[1], peaks.own[1]) == (20 * 1024, 10 * 1024)
+
+
+def test_an_edition_is_one_whole_set_and_differs_a_little_from_the_last(tmp_path: Path) -> None:
+    packages = Packages(tmp_path, count=250)
+    editions = [packages.publish() for _ in range(2)]
+    folder = tmp_path / "repodata"
+    assert (folder / "repomd.xml").read_bytes() == editions[1] != editions[0]
+    for name in packages.members:
+        assert sha256((folder / name).read_bytes()).hexdigest() == name.partition("-")[0]
+        assert name.encode() in editions[1]
+    old, new = (_packages(folder, repomd) for repomd in editions)
+    assert (len(old), len(new), len(old - new)) == (250, 250, 3)  # 2, 102 and 202
+
+
+def _packages(folder: Path, repomd: bytes) -> set[tuple[str, str]]:
+    """(href, checksum) of each, as the server under test reads them."""
+    (name,) = re.findall(rb"[0-9a-f]{64}-primary.xml.gz", repomd)
+    resource = RPM.resolve(
+        Repository("packages", Kind.REMOTE, "rpm"), Ask("GET", "packages", f"repodata/{name.decode()}")
+    )
+    text = gzip.decompress((folder / name.decode()).read_bytes())
+    assert text.count(b"<package ") == 250
+    links = RPM.read(resource, io.BytesIO(gzip.compress(text))).links
+    return {(link.path, str(link.digest)) for link in links}

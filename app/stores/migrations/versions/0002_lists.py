@@ -18,7 +18,6 @@ def upgrade() -> None:
             listing text COLLATE "C" NOT NULL,
             root text COLLATE "C" NOT NULL,
             fence bigint NOT NULL,
-            size integer NOT NULL DEFAULT 0,
             PRIMARY KEY (repository, listing_hash)
         )
         """
