@@ -16,6 +16,7 @@ from app.config import Settings
 from app.errors import ArtifactError
 from app.problems import ConfigError, Problem
 from app.repositories import Repositories
+from app.repositories.display import sources
 from app.resource import Repository
 from app.stores.base import Blobs
 from app.stores.catalog import Catalog
@@ -90,8 +91,7 @@ def check() -> None:
         raise ConfigError(*problems)
     click.echo(f"{file}: {len(known.remotes)} remotes, {len(known.locals)} locals, {len(known.virtuals)} virtuals")
     for each in _all(known):
-        sources = each.base_urls or filter(None, (each.metalink, each.mirrorlist))
-        click.echo(f"  {each.name}: {each.kind} {each.package} {' '.join(sources)}".rstrip())
+        click.echo(f"  {each.name}: {each.kind} {each.package} {' '.join(sources(each))}".rstrip())
     for line in repositories.collisions(_all(known)):
         click.echo(f"artifactapi: warning: {file}: {line}", err=True)
 

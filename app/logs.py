@@ -42,8 +42,9 @@ def configure(form: str, debug: bool = False) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.DEBUG if debug else logging.INFO)
-    for noisy in ("urllib3", "alembic", "psycopg", "psycopg.pool", "werkzeug"):
+    for noisy in ("alembic", "psycopg", "psycopg.pool", "werkzeug"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+    logging.getLogger("urllib3").setLevel(logging.CRITICAL)  # its warnings of a retry have the whole URL
 
 
 def _time(created: float) -> str:

@@ -117,7 +117,7 @@ class Records:
         if entry is None:
             return True
         try:
-            return resource.key in resolved(root, self.read(root, entry)[1], Role.MEMBER)
+            return any(link.path == resource.path for link in self.read(root, entry)[1])
         except (StoreDown, UpstreamLied):
             return True
 

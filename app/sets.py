@@ -89,7 +89,7 @@ class Sets:
             return False
         members = resolved(visit.resource, links, Role.MEMBER)
         stored = self._stored(visit, members)
-        strange = [key for key, member in members.items() if key in stored and not _proven(stored[key], member)]
+        strange = [key for key, entry in stored.items() if not _lasts(entry, members[key])]
         return self.records.switch(visit, [Change(visit.resource.key, visit.resource.path, root)], strange)
 
     def stored_root(self, resource: Resource) -> Known:
@@ -132,8 +132,7 @@ class Sets:
                 self._member(visit, edition, member, stored.get(key))
         fetched = {change.key for change in edition.changes}
         for key in stored.keys() - fetched:
-            member = after.get(key) or before[key]
-            if not member.resource.immutable and not (key in after and _proven(stored[key], after[key])):
+            if not (before[key].resource.immutable if key not in after else _lasts(stored[key], after[key])):
                 edition.dropped.append(key)
         if edition.unnamed:
             self._still(visit, visit.resource, entry)
@@ -226,3 +225,8 @@ def _can_be(entry: Entry | None, member: Member) -> bool:
 def _proven(entry: Entry, member: Member) -> bool:
     """Whether an entry certainly is that file."""
     return member.digest == Digest("sha256", entry.digest)
+
+
+def _lasts(entry: Entry, member: Member) -> bool:
+    """Whether a stored file can stay beside a new root: its name says which it is, or the root does."""
+    return member.resource.immutable or _proven(entry, member)

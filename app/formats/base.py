@@ -11,17 +11,23 @@ A path is classified in this order; the first that decides, decides:
 
 from __future__ import annotations
 
+import itertools
 import re
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from app.errors import Forbidden
-from app.resource import Ask, Digest, Format, Kind, Repository, Resource
+from app.errors import BadRequest, Forbidden
+from app.paths import LONGEST, check
+from app.resource import Ask, Digest, Format, Kind, Link, Repository, Resource
 
 # hashlib's name by the length of the digest in hex; md5 (32) proves nothing and is left out.
 ALGORITHMS = {40: "sha1", 56: "sha224", 64: "sha256", 96: "sha384", 128: "sha512"}
 
-_ABSOLUTE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:/")
-_UNASKABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\\]")
+# Of links: the largest suites name some ten thousand files, and list some hundred thousand packages.
+MOST_MEMBERS = 200_000
+MOST_LISTED = 5_000_000
+
+_HEX = re.compile(r"[0-9A-Fa-f]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,10 +140,23 @@ def _anywhere(pattern: re.Pattern[str]) -> bool:
 
 
 def _digest(match: re.Match[str]) -> Digest | None:
-    value = match.groupdict().get("digest")
-    if value is None or len(value) not in ALGORITHMS:
+    value = match.groupdict().get("digest") or ""
+    return checksum(ALGORITHMS.get(len(value), ""), value)
+
+
+def checksum(algorithm: str, value: str) -> Digest | None:
+    """The digest that an index wrote; None where it is none, or proves nothing; `algorithm` as hashlib names it."""
+    if ALGORITHMS.get(len(value)) != algorithm or not _HEX.fullmatch(value):
         return None
-    return Digest(ALGORITHMS[len(value)], value.lower())
+    return Digest(algorithm, value.lower())
+
+
+def at_most(limit: int, links: Iterable[Link]) -> Iterator[Link]:
+    """The links of an index; raises ValueError behind the last one that there may be."""
+    links = iter(links)
+    yield from itertools.islice(links, limit)
+    if next(links, None) is not None:
+        raise ValueError(f"names more than {limit} files")
 
 
 def within(directory: str, href: str) -> str | None:
@@ -145,7 +164,10 @@ def within(directory: str, href: str) -> str | None:
 
     None where it is absolute, leaves the directory, or is nothing that a client could ask for.
     """
-    segments = [each for each in href.split("/") if each != "."]
-    if _ABSOLUTE.match(href) or _UNASKABLE.search(href) or not {"", ".."}.isdisjoint(segments) or not segments:
+    path = "/".join(each for each in href.split("/") if each != ".")
+    try:
+        check(path)
+    except BadRequest:
         return None
-    return directory + "/".join(segments)
+    whole = directory + path
+    return whole if path and path[-1] != "/" and len(whole.encode()) <= LONGEST else None

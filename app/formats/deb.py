@@ -24,7 +24,7 @@ import re
 from collections.abc import Iterator
 from typing import BinaryIO
 
-from app.formats.base import PathRules, rule, within
+from app.formats.base import MOST_LISTED, MOST_MEMBERS, PathRules, at_most, checksum, rule, within
 from app.formats.deb822 import fields, stanzas, unsigned
 from app.formats.packed import unpacked
 from app.resource import Digest, Link, Reading, Resource, Role
@@ -32,7 +32,6 @@ from app.resource import Digest, Link, Reading, Resource, Role
 # As apt names them, the preferred first: a stored body's sha256 is known without reading it again. MD5Sum is left
 # out, it proves nothing.
 _ALGORITHMS = ("SHA256", "SHA512", "SHA1")
-_LENGTHS = {"sha256": 64, "sha512": 128, "sha1": 40}
 _ABOVE = 4  # directories that are looked at
 _LONGEST = 16 << 20  # bytes of an InRelease; large suites have some hundred KiB
 
@@ -40,8 +39,10 @@ _BY_HASH = (
     r"by-hash/(?=(?:MD5Sum/[0-9a-f]{32}|SHA1/[0-9a-f]{40}|SHA256/[0-9a-f]{64}|SHA512/[0-9a-f]{128})$)"
     r"[^/]+/(?P<digest>[0-9a-f]+)"
 )
-_LIST_DIR = r"(?P<dir>(?P<suite>(?:.*/)?dists/(?:[^/]+/)+?)[^/]+/(?:debian-installer/)?{}/)"
-_BINARY, _SOURCE = _LIST_DIR.format(r"binary-[^/]+"), _LIST_DIR.format("source")
+# The last of a path's directories of that name, and no other is tried: a path of repetitions would take long.
+_DISTS = r"(?>(?:.*/)?dists/)"
+_COMPONENT = rf"(?P<suite>{_DISTS}(?:[^/]+/)+?)[^/]+/(?:debian-installer/)?"
+_BINARY, _SOURCE = rf"(?P<dir>{_COMPONENT}binary-[^/]+/)", rf"(?P<dir>{_COMPONENT}source/)"
 _SUFFIX = r"(?:\.(?:gz|xz|bz2|zst))?"
 _FLAT = r"(?P<dir>(?:.*/)?)(?P<kind>Packages|Sources)"
 
@@ -75,13 +76,13 @@ class _Deb(PathRules):
             raise ValueError("is no list of packages")
         found = stanzas(itertools.chain((head,), pieces))
         sources = resource.listing.endswith("#Sources")
-        return Reading(_listed(_bases(directory), found, sources))
+        return Reading(at_most(MOST_LISTED, _listed(_bases(directory), found, sources)))
 
 
 DEB = _Deb(
     "deb",
     (
-        rule(r"(?:.*/)?dists/.+/(?:binary-[^/]+|source)/Release", own=True, listed=True),
+        rule(_DISTS + r".+/(?:binary-[^/]+|source)/Release", own=True, remember_missing=False, listed=True),
         rule(
             r"(?:.*/)?(?:In)?Release",
             own=True,
@@ -111,6 +112,7 @@ DEB = _Deb(
                 rule(
                     directory + kind + _SUFFIX,
                     own=True,
+                    remember_missing=False,
                     index=True,
                     listed=True,
                     listing=rf"\g<dir>#{kind}",
@@ -122,17 +124,18 @@ DEB = _Deb(
         rule(
             _FLAT + _SUFFIX,
             own=True,
+            remember_missing=False,
             index=True,
             listed=True,
             listing=r"\g<dir>#\g<kind>",
             root=r"\g<dir>InRelease",
         ),
-        rule(r"(?:.*/)?[^/]+\.diff/Index", own=True, listed=True),
-        rule(r"(?:.*/)?dists/.*\.diff/[^/]+", immutable=True, own=True, remember_missing=False, listed=True),
+        rule(r"(?:.*/)?[^/]+\.diff/Index", own=True, remember_missing=False, listed=True),
+        rule(_DISTS + r".*\.diff/[^/]+", immutable=True, own=True, remember_missing=False, listed=True),
         rule(r".*\.(?:[ud]?deb|dsc|changes|buildinfo|diff\.gz)", immutable=True, listed=True),
-        rule(r".*_[^/]*\.tar\.[a-z0-9]+(?:\.asc)?", immutable=True, listed=True),
-        rule(r"(?:.*/)?dists/(?!.*\.html?$)(?:.*[^/])", own=True, listed=True),
-        rule(r"(?:.*/)?(?:Contents|Translation|Components)-[^/]+", own=True, listed=True),
+        rule(r"(?:.*/)?[^/_]*_[^/]*\.tar\.[a-z0-9]+(?:\.asc)?", immutable=True, listed=True),
+        rule(_DISTS + r"(?!.*\.html?$)(?:.*[^/])", own=True, remember_missing=False, listed=True),
+        rule(r"(?:.*/)?(?:Contents|Translation|Components)-[^/]+", own=True, remember_missing=False, listed=True),
         rule(r".*\.(?:gpg|asc|pgp|key)", own=True),
     ),
 )
@@ -142,31 +145,39 @@ DEB = _Deb(
 
 
 def _release(path: str, body: BinaryIO) -> Reading:
-    said = fields(unsigned(b"".join(unpacked(body, _LONGEST)).decode()))
+    said = fields(unsigned(_text(b"".join(unpacked(body, _LONGEST)))))
     if not {"md5sum", "sha1", "sha256", "sha512"} & said.keys():
         raise ValueError("lists no files")
-    links = _members(path, said)
+    links = tuple(at_most(MOST_MEMBERS, _members(path, said)))
     if not path.endswith("InRelease"):
-        links.append(Link(f"{path}.gpg", None, Role.MEMBER, ".gpg"))
+        links += (Link(f"{path}.gpg", None, Role.MEMBER, ".gpg", signs=True),)
     until = said.get("valid-until")
-    return Reading(tuple(links), until=_seconds(until[0]) if until else 0.0)
+    return Reading(links, until=_seconds(until[0]) if until else 0.0)
 
 
-def _members(path: str, said: dict[str, list[str]]) -> list[Link]:
-    """Each file under its plain name, with the preferred checksum, and under every by-hash name it has."""
+def _text(data: bytes) -> str:
+    """Without an error for the byte of another encoding in a description; no path can have one (paths.check)."""
+    return data.decode(errors="surrogateescape")
+
+
+def _members(path: str, said: dict[str, list[str]]) -> Iterator[Link]:
+    """Each file under its plain name, with the preferred checksum, and under every by-hash name it has.
+
+    Files of one content in one directory have one name by hash: a slot each.
+    """
     directory = path[: path.rfind("/") + 1]
     by_hash = said.get("acquire-by-hash", [""])[0].lower() == "yes"
-    plain: dict[str, Link] = {}
-    hashed: dict[str, Link] = {}
+    slots: set[str] = set()
     for algorithm in _ALGORITHMS:
         for slot, digest in _files(said.get(algorithm.lower(), [])[1:], algorithm.lower()):
             if (member := within(directory, slot)) is None:
                 continue
-            plain.setdefault(member, Link(member, digest, Role.MEMBER, slot))
+            if slot not in slots:
+                slots.add(slot)
+                yield Link(member, digest, Role.MEMBER, slot)
             if by_hash:
                 name = f"{member[: member.rfind('/') + 1]}by-hash/{algorithm}/{digest.value}"
-                hashed.setdefault(name, Link(name, digest, Role.MEMBER, f"{slot} by-hash/{algorithm}"))
-    return [*plain.values(), *hashed.values()]
+                yield Link(name, digest, Role.MEMBER, f"{slot} by-hash/{algorithm}")
 
 
 def _files(lines: list[str], algorithm: str) -> Iterator[tuple[str, Digest]]:
@@ -176,15 +187,8 @@ def _files(lines: list[str], algorithm: str) -> Iterator[tuple[str, Digest]]:
             value, _, name = line.split()
         except ValueError:
             raise ValueError("has a line that names no file") from None
-        if (digest := _digest(algorithm, value)) is not None:
+        if (digest := checksum(algorithm, value)) is not None:
             yield name, digest
-
-
-def _digest(algorithm: str, value: str) -> Digest | None:
-    """None for a value that is none: apt would not believe it either."""
-    if len(value) != _LENGTHS[algorithm]:
-        return None
-    return Digest(algorithm, value.lower())
 
 
 def _seconds(date: str) -> float:
@@ -222,8 +226,8 @@ def _package(stanza: bytes) -> Iterator[tuple[str, Digest]]:
     if name is None:
         return
     for algorithm, pattern in _SUMS:
-        if (value := pattern.search(stanza)) and (digest := _digest(algorithm, value[1].decode())):
-            yield name[1].decode(), digest
+        if (value := pattern.search(stanza)) and (digest := checksum(algorithm, value[1].decode())):
+            yield _text(name[1]), digest
             return
 
 
@@ -231,7 +235,7 @@ def _source_files(stanza: bytes) -> Iterator[tuple[str, Digest]]:
     directory = _DIRECTORY.search(stanza)
     for algorithm, pattern in _SOURCE_SUMS:
         if sums := pattern.search(stanza):
-            start = f"{directory[1].decode()}/" if directory else ""
-            for name, digest in _files(sums[1].decode().strip().split("\n"), algorithm):
+            start = f"{_text(directory[1])}/" if directory else ""
+            for name, digest in _files(_text(sums[1]).strip().split("\n"), algorithm):
                 yield start + name, digest
             return

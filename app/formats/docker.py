@@ -19,7 +19,7 @@ from typing import BinaryIO
 from app.errors import BadRequest, Forbidden
 from app.formats.base import matches
 from app.formats.oci_accept import negotiated
-from app.formats.oci_lists import KEPT, OF_REFERRERS, PAGING, canonical, cut, list_headers, namespace
+from app.formats.oci_lists import KEPT, OF_REFERRERS, PAGING, canonical, chosen, cut, list_headers, namespace
 from app.formats.oci_manifests import INDEX, MANIFEST_TYPES, SCHEMA1, read_manifest
 from app.formats.oci_names import CATALOG, Endpoint, Target, digest_of, parse, referrers_tag, valid_name
 from app.resource import Ask, Digest, Format, Headers, Literal, Reading, Repository, Resource
@@ -44,7 +44,7 @@ class Docker(Format):
         base = Resource(repository, path, path, ttl=ttl, area=target.name, format=self)
         if target.kind is Endpoint.TAGS:
             page = _paged(base, canonical(ask.query, PAGING), "application/json", ("Link",))
-            return replace(page, whole=True, rendered=True)
+            return replace(page, whole=True, rendered=chosen(page.query))
         if target.kind is Endpoint.REFERRERS:
             return _referrers(base, target, canonical(ask.query, OF_REFERRERS))
         if target.digest is not None:
@@ -107,13 +107,15 @@ def _is_hub(repository: Repository) -> bool:
 
 
 def _allow(repository: Repository, target: Target) -> None:
-    """Raises Forbidden; a pattern may mean the image or the whole path, with Docker Hub's library/ or without."""
+    """Raises Forbidden; a pattern may mean the image, `<name>/manifests/<tag>` or that with v2/ in front, with
+    Docker Hub's library/ or without."""
     patterns = repository.immutable_patterns + repository.mutable_patterns
     names = [target.name]
     if target.name.startswith("library/") and _is_hub(repository):
         names.append(target.name.removeprefix("library/"))
-    paths = [f"{name}/{target.kind}/{target.reference}" for name in names]
-    if patterns and not any(matches(patterns, text) for text in (*names, *paths)):
+    paths = [replace(target, name=name).path for name in names]
+    texts = (*names, *(path.removeprefix("v2/") for path in paths), *paths)
+    if patterns and not any(matches(patterns, text) for text in texts):
         raise Forbidden(f"no pattern of {repository.name} allows this image", code="blocked_by_pattern")
     if target.tag and target.tag in repository.ban_tags:
         raise Forbidden(f"{repository.name} does not serve the tag {target.tag}", code="banned_tag")

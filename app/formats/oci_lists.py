@@ -11,13 +11,14 @@ import urllib.parse
 from collections.abc import Iterator
 
 from app.errors import BadRequest
+from app.formats.oci_names import valid_tag
 from app.resource import Ask, Headers, Resource
 
 # `n` and `last` are the specification's, the others occur in the Link of some registry. A parameter is part of the
 # key, so it is known or dropped; `ns` is between the client and this server.
 PAGING = frozenset((
     "continuationToken", "cursor", "last", "limit", "marker", "n", "next", "nextToken", "next_page", "offset", "page",
-    "pageToken", "page_size", "page_token", "token",
+    "pageToken", "page_size", "page_token",
 ))  # fmt: skip
 OF_REFERRERS = PAGING | {"artifactType"}
 KEPT = ("Link", "OCI-Filters-Applied")
@@ -56,15 +57,21 @@ def list_headers(ask: Ask, resource: Resource, kept: str) -> Headers:
     return tuple(found)
 
 
+def chosen(query: str) -> bool:
+    """Whether a canonical query asks for a part of a list that this server can cut itself."""
+    return not {"n", "last"}.isdisjoint(_parameters(query))
+
+
 def cut(resource: Resource, body: bytes, kept: str) -> tuple[bytes, str]:
     """The page of a tag list that was asked for, where upstream gave all of it; with the Link to the next.
 
     An upstream that pages says so by its Link, or by a page that fits. docker-registry 2 knows neither n nor last.
+    What no client could pull by is left out of a page that is written here: it could not stand in a Link either.
     """
     asked = _parameters(resource.query)
     number, last = int(asked.get("n", "-1")), asked.get("last", "")
     listed = _tags(body) if (number >= 0 or last) and "Link: " not in kept else []
-    tags = sorted(tag for tag in listed if tag > last)
+    tags = sorted(tag for tag in listed if tag > last and valid_tag(tag))
     page = tags[:number] if number >= 0 else tags
     if len(page) == len(listed):
         return body, kept

@@ -29,6 +29,9 @@ SCHEMA1 = (
 # What is answered under a body's own word for itself: never a type that a browser would run (RFC 6838, 4.2).
 _SANE_TYPE = re.compile(r"application/[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}json")
 
+# Layers that a manifest may name without its registry having them (image-spec, layer.md, Non-Distributable Layers).
+_ELSEWHERE = re.compile(r"\.(?:foreign|nondistributable)\.")
+
 Document = Mapping[str, Any]
 
 
@@ -91,7 +94,7 @@ def _same(target: Target, data: bytes) -> Iterator[Link]:
 
 
 def _named(target: Target, document: Document) -> Iterator[Link]:
-    """Config, layers (foreign ones too: registries may hold them) and an index's children; the subject is no part.
+    """Config, layers and an index's children; the subject is no part.
 
     Build caches list layers in an index, so a child that does not say that it is a manifest may be either.
     """
@@ -105,7 +108,7 @@ def _named(target: Target, document: Document) -> Iterator[Link]:
 
 def _listed(target: Target, descriptor: object, kinds: tuple[Endpoint, ...]) -> Iterator[Link]:
     text = descriptor.get("digest") if isinstance(descriptor, dict) else None
-    if not isinstance(text, str):
+    if not isinstance(descriptor, dict) or not isinstance(text, str):
         raise ValueError("a descriptor has a digest")
     if foreign(text):  # valid, but nothing of it can be asked for here
         return
@@ -113,8 +116,15 @@ def _listed(target: Target, descriptor: object, kinds: tuple[Endpoint, ...]) -> 
         found = digest_of(text)
     except BadRequest as error:
         raise ValueError(error.message) from None
-    for kind in kinds:
+    for kind in kinds if _held(descriptor) else ():
         yield _link(target, kind, found, Role.LISTED)
+
+
+def _held(descriptor: Document) -> bool:
+    """Whether who has the manifest must have had this too. What may be had elsewhere is nothing that naming it in a
+    manifest of one's own would prove; a registry that holds it nevertheless is asked."""
+    kind = descriptor.get("mediaType")
+    return not descriptor.get("urls") and not (isinstance(kind, str) and _ELSEWHERE.search(kind.lower()))
 
 
 def _list(document: Document, name: str) -> list[object]:

@@ -77,7 +77,7 @@ def parse(path: str) -> Target:
 
 
 def _check(target: Target) -> None:
-    if target.tag and not _TAG.fullmatch(target.tag):
+    if target.tag and not valid_tag(target.tag):
         raise BadRequest("this is no tag that a manifest can have", code="tag_invalid")
     if not target.tag and target.kind is not Endpoint.TAGS:
         digest_of(target.reference)
@@ -86,6 +86,11 @@ def _check(target: Target) -> None:
 def valid_name(name: str) -> bool:
     """Whether an image can be called so, without the registry in front."""
     return len(name) <= LONGEST_NAME and _NAME.fullmatch(name) is not None
+
+
+def valid_tag(tag: str) -> bool:
+    """Whether a manifest can be tagged so."""
+    return _TAG.fullmatch(tag) is not None
 
 
 def digest_of(text: str) -> Digest:

@@ -10,24 +10,22 @@ Source: createrepo_c's layout; zypper's media.1 and the installer's .treeinfo st
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from typing import BinaryIO
 
-from app.formats.base import PathRules, rule, within
+from app.formats.base import ALGORITHMS, MOST_LISTED, MOST_MEMBERS, PathRules, at_most, checksum, rule, within
 from app.formats.packed import unpacked
 from app.formats.xml import Attributes, parsed
 from app.resource import Digest, Link, Reading, Resource, Role
 
-# createrepo_c puts the checksum of the file as stored (compressed) before its name: <hex>-primary.xml.zst
-_CHECKSUM = r"(?P<digest>[0-9a-f]{32}|[0-9a-f]{40}|[0-9a-f]{56}|[0-9a-f]{64}|[0-9a-f]{96}|[0-9a-f]{128})"
+# createrepo_c puts the checksum (md5 too) of the file as stored (compressed) before its name: <hex>-primary.xml.zst
+_CHECKSUM = f"(?P<digest>{'|'.join(f'[0-9a-f]{{{length}}}' for length in (32, *ALGORITHMS))})"
 _IN = r"(?P<dir>(?:.*/)?)repodata/"
 _PRIMARY = r"primary\.xml(?:\.(?:gz|bz2|xz|zst))?"
 _HEAD = r"\g<dir>repodata/repomd.xml"
 _LIST = r"\g<dir>repodata#primary"
 
 _LONGEST = 16 << 20  # bytes of a repomd.xml; real ones have a few KiB
-_LENGTHS = {"sha1": 40, "sha224": 56, "sha256": 64, "sha384": 96, "sha512": 128}  # md5 proves nothing
 
 
 class _Rpm(PathRules):
@@ -37,8 +35,8 @@ class _Rpm(PathRules):
         """See Format: the members of a repomd, or the packages of a primary."""
         directory, _, name = resource.path.rpartition("repodata/")
         if name == "repomd.xml":
-            return Reading(tuple(_members(resource.path, directory, body)))
-        return Reading(_packages(directory, body))
+            return Reading(tuple(at_most(MOST_MEMBERS, _members(resource.path, directory, body))))
+        return Reading(at_most(MOST_LISTED, _packages(directory, body)))
 
 
 RPM = _Rpm(
@@ -65,8 +63,10 @@ RPM = _Rpm(
             root=_HEAD,
         ),
         rule(rf"{_IN}{_CHECKSUM}-[^/]+", immutable=True, own=True, remember_missing=False, listed=True, root=_HEAD),
-        rule(rf"{_IN}{_PRIMARY}", own=True, index=True, listed=True, listing=_LIST, root=_HEAD),
-        rule(rf"{_IN}[^/]+", own=True, listed=True, root=_HEAD),
+        rule(
+            rf"{_IN}{_PRIMARY}", own=True, remember_missing=False, index=True, listed=True, listing=_LIST, root=_HEAD
+        ),
+        rule(rf"{_IN}[^/]+", own=True, remember_missing=False, listed=True, root=_HEAD),
         rule(r"(?:.*/)?(?:RPM-GPG-KEY[^/]*|[^/]+\.repo|media\.1/[^/]+|\.?treeinfo|extra_files\.json)", own=True),
         rule(r".*\.d?rpm", immutable=True, listed=True),
     ),
@@ -74,21 +74,21 @@ RPM = _Rpm(
 
 
 def _members(path: str, directory: str, body: BinaryIO) -> Iterator[Link]:
-    """One link for each <data>, then the companions that no repomd names."""
-    for slot, checksum, href in parsed(unpacked(body, _LONGEST), "repomd", _Data()):
+    """One link for each <data> (two may name one file), then the companions that no repomd names."""
+    for slot, digest, href in parsed(unpacked(body, _LONGEST), "repomd", _Data()):
         if (member := within(directory, href)) is not None:
-            yield Link(member, checksum, Role.MEMBER, slot)
-    for suffix in (".asc", ".key"):
-        yield Link(path + suffix, None, Role.MEMBER, suffix)
+            yield Link(member, digest, Role.MEMBER, slot)
+    yield Link(f"{path}.asc", None, Role.MEMBER, ".asc", signs=True)
+    yield Link(f"{path}.key", None, Role.MEMBER, ".key")
 
 
 def _packages(directory: str, body: BinaryIO) -> Iterator[Link]:
-    for _, checksum, href in parsed(unpacked(body), "metadata", _Data("package")):
-        if checksum is not None and (package := within(directory, href)) is not None:
-            yield Link(package, checksum)
+    for _, digest, href in parsed(unpacked(body), "metadata", _Data("package")):
+        if digest is not None and (package := within(directory, href)) is not None:
+            yield Link(package, digest)
 
 
-_Row = tuple[str, Digest | None, str]  # type, checksum, href
+_Row = tuple[str, Digest | None, str]  # type, digest, href
 
 
 class _Data:
@@ -111,18 +111,8 @@ class _Data:
     def end(self, name: str, text: str) -> _Row | None:
         """An element ends: a row where it is the row's own."""
         if name == "checksum":
-            self._value = text.strip().lower()
+            self._value = text.strip()
         if name != self._element or not self._href:
             return None
-        return self._type, _checksum(self._algorithm, self._value), self._href
-
-
-_HEX = re.compile(r"[0-9a-f]+")
-
-
-def _checksum(algorithm: str, value: str) -> Digest | None:
-    """createrepo writes "sha" for sha1; None for what proves nothing."""
-    algorithm = "sha1" if algorithm == "sha" else algorithm
-    if _LENGTHS.get(algorithm) != len(value) or not _HEX.fullmatch(value):
-        return None
-    return Digest(algorithm, value)
+        algorithm = "sha1" if self._algorithm == "sha" else self._algorithm  # createrepo's old name for it
+        return self._type, checksum(algorithm, self._value), self._href

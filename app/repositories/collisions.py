@@ -12,12 +12,12 @@ _UNHEARD_OF = "no.such-namespace"  # a pattern that allows it allows anything, a
 
 
 def collisions(repositories: Iterable[Repository]) -> Iterator[str]:
-    """A line for each remote that answers without its name while some of its images begin with another's name.
+    """A line for each remote that answers without its name while its images may begin with another's name.
 
-    In such a path "a first segment that names a repository wins", so those images are out of reach there. Told
-    are `library` and what the remote's patterns speak of: without patterns every name could be meant, and is not.
+    In such a path "a first segment that names a repository wins" where that is one of images too, so those images
+    are out of reach there. Told are `library` and what the remote's patterns speak of; without patterns every name.
     """
-    known = list(repositories)
+    known = [each for each in repositories if each.package == "docker"]
     for remote in known:
         if remote.serves or remote.hosts or remote.default:
             others = [each.name for each in known if each.name != remote.name and _begins(remote, each.name)]
@@ -30,7 +30,7 @@ def collisions(repositories: Iterable[Repository]) -> Iterator[str]:
 
 def _begins(remote: Repository, name: str) -> bool:
     patterns = (*remote.immutable_patterns, *remote.mutable_patterns)
-    return name == SHORT or any(_speaks_of(each, name) for each in patterns)
+    return name == SHORT or not patterns or any(_speaks_of(each, name) for each in patterns)
 
 
 def _speaks_of(pattern: re.Pattern[str], name: str) -> bool:
@@ -42,4 +42,4 @@ def _speaks_of(pattern: re.Pattern[str], name: str) -> bool:
 
 def _allows(pattern: re.Pattern[str], name: str) -> bool:
     image = f"{name}/image"
-    return any(map(pattern.search, (image, f"v2/{image}/manifests/latest")))
+    return any(map(pattern.search, (image, f"{image}/manifests/latest", f"v2/{image}/manifests/latest")))

@@ -73,15 +73,22 @@ def _remote(repository: Repository, bans: Bans) -> dict[str, Any]:
     }
 
 
+def sources(repository: Repository) -> tuple[str, ...]:
+    """Where a remote's upstream is, or its list of mirrors: of that no query, for it may hold a key."""
+    lists = (repository.metalink, repository.mirrorlist)
+    return repository.base_urls or tuple(re.sub(r"\?.*", f"?{HIDDEN}", url) for url in lists if url)
+
+
 def _source(repository: Repository) -> dict[str, Any]:
-    match repository:
-        case Repository(base_urls=(one,)):
+    match repository, sources(repository):
+        case Repository(metalink=str()), (one,):
+            return {"metalink": one}
+        case Repository(mirrorlist=str()), (one,):
+            return {"mirrorlist": one}
+        case _, (one,):
             return {"base_url": one}
-        case Repository(metalink=str(url)):
-            return {"metalink": url}
-        case Repository(mirrorlist=str(url)):
-            return {"mirrorlist": url}
-    return {"base_urls": list(repository.base_urls)}
+        case _, several:
+            return {"base_urls": list(several)}
 
 
 def _docker(repository: Repository, bans: Bans) -> dict[str, Any]:

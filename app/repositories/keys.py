@@ -7,6 +7,7 @@ from typing import Any
 
 from marshmallow import Schema, ValidationError, fields, validate, validates_schema
 
+from app.formats.oci_names import valid_name
 from app.repositories.remote import RemoteSchema
 from app.repositories.shapes import Description, Named, Package, Strict, says
 from app.repositories.values import Flag
@@ -44,6 +45,10 @@ def repositories(schema: type[Schema], description: str, **more: Any) -> Named:
     return Named(keys=name, values=fields.Nested(schema), metadata={**says(description), **more})
 
 
+NOT_SAYABLE = (
+    "not a name that clients of images can say: lower-case letters and digits, with one dot, one or two "
+    "underscores or dashes between them"
+)
 NOT_A_NAME = "not a name: 1 to 63 letters, digits, dots, dashes and underscores, the first a letter or digit"
 
 
@@ -53,6 +58,17 @@ class DocumentSchema(Strict):
     remotes = repositories(RemoteSchema, "filled from upstream")
     locals = repositories(LocalSchema, "published into")
     virtuals = repositories(VirtualSchema, "several shown as one: not built in this version", maxProperties=0)
+
+    @validates_schema(skip_on_field_errors=False)
+    def _names_that_clients_can_say(self, data: dict[str, Any], **_: Any) -> None:
+        """An image is called <remote>/<name>, so the remote's name is part of it (distribution-spec, <name>)."""
+        wrong = [
+            name
+            for name, remote in data.get("remotes", {}).items()
+            if remote.get("package") == "docker" and not valid_name(name)
+        ]
+        if wrong:
+            raise ValidationError({"remotes": {name: [NOT_SAYABLE] for name in wrong}})
 
     @validates_schema(skip_on_field_errors=False)
     def _one_remote_answers(self, data: dict[str, Any], **_: Any) -> None:

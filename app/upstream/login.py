@@ -61,7 +61,7 @@ class Login:
         """
         if challenge.scheme == "basic":
             return _BASIC
-        url = question(challenge, self.base, self.allowed)
+        url = question(challenge, self.base, self.allowed, login=self.login is not None)
         return self.keyring.renewed(self.name, shown, lambda: self._grant(url, ask))
 
     def settle(self, shown: str, status: int) -> None:

@@ -131,7 +131,7 @@ class Mirrors:
                 download.close()
                 raise _failure(download)
         except UpstreamError as error:
-            log.info("a mirror of %s fails: %s", listed.source, error.message)
+            log.info("a mirror of %s fails: %s", parse_url(listed.source).netloc, error.message)
             self._rest(listed, base)
             raise
         if not download.url.startswith(f"{base}/"):

@@ -2,9 +2,11 @@
 
 registry                its site
 127.0.0.1:5000          that address, at any port
-hub.images.example.org  images.example.org and everything below
+hub.images.example.org  images.example.org and everything below; for a login only that itself and auth.images...
 example.org             that host alone: what is above it belongs to everyone
 
+Below a cloud's domain everyone may have a name, and a login is worth having: so of the hosts beside a registry it is
+told only to those whose name says that they are there for it.
 A realm is a URL that a stranger chose and this server is asked to send a password to.
 """
 
@@ -40,18 +42,20 @@ _SHARED = frozenset(
         "sch",
     )
 )
+_OF_LOGINS = frozenset({"accounts", "auth", "hub", "id", "login", "sso", "token"})  # a host's first label
 _PORTS = {"http": 80, "https": 443}
 
 
-def question(challenge: Challenge, registry: Url, allowed: tuple[str, ...]) -> Url:
+def question(challenge: Challenge, registry: Url, allowed: tuple[str, ...], *, login: bool = False) -> Url:
     """The URL that grants a token for a Bearer challenge of `registry` (Docker's "Requesting a token").
 
-    `allowed` are hosts (and ports) besides the registry's site. Raises UpstreamDenied "upstream_realm_refused".
+    With `login` it will be told a password. `allowed` are hosts (and ports) besides the registry's site.
+    Raises UpstreamDenied "upstream_realm_refused".
     """
     realm = _realm(challenge.parameters.get("realm", ""), registry)
     if registry.scheme == "https" and realm.scheme == "http":
         raise refused(registry, f"http://{realm.netloc}, and is itself https")
-    if not (_on_site(_plain(realm), _plain(registry)) or _allowed(realm, allowed)):
+    if not (_on_site(_plain(realm), _plain(registry), login) or _allowed(realm, allowed)):
         raise refused(registry, f"{realm.netloc}: not on its own site, and not among upstream.auth_hosts")
     asked = [("service", service)] if (service := challenge.parameters.get("service")) else []
     asked += [("scope", scope) for scope in challenge.parameters.get("scope", "").split()]
@@ -78,12 +82,14 @@ def _plain(url: Url) -> str:
     return (url.host or "").lower().rstrip(".")
 
 
-def _on_site(host: str, registry: str) -> bool:
+def _on_site(host: str, registry: str, login: bool) -> bool:
     if host == registry:
         return True
     parent = registry.partition(".")[2]
     owned = not (_is_address(host) or _is_address(registry) or _is_public(parent))
-    return owned and (host == parent or host.endswith(f".{parent}"))
+    first, _, rest = host.partition(".")
+    below = rest == parent and first in _OF_LOGINS if login else host.endswith(f".{parent}")
+    return owned and (host == parent or below)
 
 
 def _is_address(host: str) -> bool:

@@ -17,6 +17,7 @@ from app.resource import Ask
 CARRIED = ("range", "if-range", "if-none-match", "if-modified-since", "accept")  # what an answer depends on
 REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,64}")
 PORT = re.compile(r":[0-9]*$")
+LONGEST = 8190  # characters of a header that is carried: gunicorn joins as many lines of one as a client sends
 LOGGED = 2048  # characters of a path in the log
 
 
@@ -72,10 +73,10 @@ def undotted(raw: str) -> str:
 
 def hosts(environ: Mapping[str, Any], trusted: tuple[Network, ...]) -> tuple[str, ...]:
     """The host that the client asked, in lower case: with its port, then without; X-Forwarded-Host is believed from
-    trusted proxies alone."""
+    trusted proxies alone, and of it the last, which is the nearest one's."""
     given: str = environ.get("HTTP_HOST", "")
     if _trusted(environ.get("REMOTE_ADDR") or "-", trusted):
-        given = environ.get("HTTP_X_FORWARDED_HOST", "").partition(",")[0] or given
+        given = environ.get("HTTP_X_FORWARDED_HOST", "").rpartition(",")[2].strip() or given
     host = given.strip().lower()
     return tuple(dict.fromkeys((host, PORT.sub("", host)))) if host else ()
 
@@ -93,8 +94,10 @@ def address(environ: Mapping[str, Any], trusted: tuple[Network, ...]) -> str:
 
 
 def _headers(environ: Mapping[str, Any]) -> dict[str, str]:
+    """Cut to size, which leaves no validator that still matches; half a range would be another one."""
     wanted = ((name, environ.get("HTTP_" + name.upper().replace("-", "_"))) for name in CARRIED)
-    return {name: value for name, value in wanted if value is not None}
+    given = {name: value for name, value in wanted if value is not None}
+    return {name: value[:LONGEST] for name, value in given.items() if name != "range" or len(value) <= LONGEST}
 
 
 def _trusted(peer: str, trusted: tuple[Network, ...]) -> bool:

@@ -2,23 +2,27 @@
 
     /v2/                                  200 {}
     /v2/_catalog?n=&last=                 the images stored here, of every repository
-    /v2/<repository>/<name>/...           that repository's; else the first of these that says which:
+    /v2/<repository>/<name>/...           that repository's, if it is one of images; else the first that says which:
     /v2/<name>/...?ns=registry            the remote that `serves` it: a closed look-up, never an address
     /v2/<name>/...  Host: registry        the remote that has it among its `hosts`
     /v2/<name>/...                        the `default` remote
+    /v2/<repository of packages>/...      400 where none of those answers
     /repository/<repository>/v2/...       the same API under one repository's own address
 
-Inside a repository every path is `v2/<name>/...`, as it is upstream.
+So `alpine/git` is Docker Hub's image even where a repository `alpine` has packages. Inside a repository every path is
+`v2/<name>/...`, as it is upstream.
 """
 
 from __future__ import annotations
 
 import json
 import re
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from urllib.parse import parse_qs, quote
 
-from flask import Blueprint, Response, request
+from flask import Blueprint, Response, current_app, request
+from flask.blueprints import BlueprintSetupState
 
 from app import paths
 from app.errors import BadRequest, MethodNotAllowed, NotFound
@@ -34,9 +38,12 @@ PREFIX = "/v2"
 OWN_PREFIX = "/repository"
 WRITING = ["PUT", "POST", "PATCH", "DELETE"]
 PAGE, MOST = 100, 1000  # names of a catalog's page, where nobody says how many and at the most
+RECENT = 10.0  # seconds for which a worker answers from what it read: anybody may ask, and each reading is a table's
+HELD = 10_000  # names of one repository kept for so long; of a larger one every page is read by itself
 NUMBER = re.compile(r"[0-9]{1,18}")
 NOTHING = re.compile(r"0{1,18}")
 SHOWN = 100  # characters of what a client wrote in a message
+RECENTLY = "artifactapi.catalog"  # the application's key of its Recent
 
 blueprint = Blueprint("docker", __name__)
 
@@ -49,7 +56,7 @@ def get(rest: str = "") -> Response:
     path = _path()
     if not path:
         return _json({})
-    if path == "_catalog":
+    if path.removesuffix("/") == "_catalog":
         return _catalog(about("", path, route="v2"), None)
     found, below = _picked(path)
     return answer(about(found.name, below, route="v2"), found)
@@ -60,7 +67,7 @@ def get(rest: str = "") -> Response:
 def change(rest: str = "") -> Response:
     path = _path()
     require_admin()
-    if path not in ("", "_catalog"):
+    if path.removesuffix("/") not in ("", "_catalog"):
         found, below = _picked(path)
         about(found.name, below, route="v2")
     raise MethodNotAllowed("images are pulled from upstream, not pushed here", oci.READING)
@@ -92,7 +99,7 @@ def answer(ask: Ask, source: Repository) -> Response:
         raise NotFound("a repository of images has nothing outside v2/")
     if not rest:
         return _json({})
-    if rest == "_catalog":
+    if rest.removesuffix("/") == "_catalog":
         return _catalog(ask, source)
     if rest.endswith("/tags/list") and NOTHING.fullmatch(_said(ask, "n") or ""):
         return _no_tags(ask, source)
@@ -102,11 +109,12 @@ def answer(ask: Ask, source: Repository) -> Response:
 def pick(known: Repositories, path: str, namespace: str | None, hosts: Iterable[str]) -> tuple[Repository, str]:
     """(repository, path in it) of `<name>/...` behind /v2/; NotFound where nothing says which.
 
+    One of another package comes back only where its name is the first segment and nothing else answers.
     `namespace` is the query's `ns`, None without one; `hosts` what the client called this server, in lower case as
     the configuration is, the likeliest first.
     """
     first, _, rest = path.partition("/")
-    if (named := known.get(first)) is not None:
+    if (named := known.get(first)) is not None and is_docker(named):
         return named, f"v2/{rest}"
     remotes = known.remotes.values()
     if namespace is not None:
@@ -116,9 +124,11 @@ def pick(known: Repositories, path: str, namespace: str | None, hosts: Iterable[
         by_host = (each for host in hosts for each in remotes if host in each.hosts)
         found = next(by_host, None) or next((each for each in remotes if each.default), None)
         reason = f"no repository is named {first[:SHOWN]}, and none is the default"
-    if found is None:
-        raise NotFound(reason, code="unknown_repository")
-    return found, f"v2/{path}"
+    if found is not None:
+        return found, f"v2/{path}"
+    if named is not None:
+        return named, f"v2/{rest}"
+    raise NotFound(reason, code="unknown_repository")
 
 
 def page(repositories: Iterable[str], last: str, size: int, names: Names) -> list[str]:
@@ -134,6 +144,29 @@ def page(repositories: Iterable[str], last: str, size: int, names: Names) -> lis
             after = last.removeprefix(prefix) if within else ""
             found += [f"{prefix}{name}" for name in names(prefix[:-1], after, size - len(found))]
     return found
+
+
+class Recent:
+    """The names that were read a moment ago, of each repository; `clock` is in seconds."""
+
+    def __init__(self, read: Names, clock: Callable[[], float]) -> None:
+        self._read, self._clock = read, clock
+        self._held: dict[str, tuple[float, Sequence[str]]] = {}
+
+    def names(self, repository: str, after: str, limit: int) -> Sequence[str]:
+        """As `read`, which is asked for all names at once, so that no choice of a page asks it again."""
+        held = self._all(repository)
+        if len(held) == HELD:
+            return self._read(repository, after, limit)
+        start = bisect_right(held, after)
+        return held[start : start + limit]
+
+    def _all(self, repository: str) -> Sequence[str]:
+        now, (until, held) = self._clock(), self._held.get(repository, (float("-inf"), ()))
+        if not until - RECENT <= now < until:
+            held = self._read(repository, "", HELD)
+            self._held[repository] = now + RECENT, held
+        return held
 
 
 def _path() -> str:
@@ -188,8 +221,18 @@ def _size(said: str | None) -> int:
 
 
 def _names(name: str, after: str, limit: int) -> Sequence[str]:
+    recent: Recent = current_app.extensions[RECENTLY]
+    return recent.names(name, after, limit)
+
+
+def _read(name: str, after: str, limit: int) -> Sequence[str]:
     index = node().shelf.catalog.index
     return [found for _, found in index.names([name], CATALOG, (name, after), limit)]
+
+
+@blueprint.record
+def _install(state: BlueprintSetupState) -> None:
+    state.app.extensions[RECENTLY] = Recent(_read, lambda: node().shelf.clock())
 
 
 def _json(told: Mapping[str, object]) -> Response:

@@ -1,6 +1,7 @@
 """How an error reads to a registry's client: the codes of the OCI distribution specification ("Error Codes").
 
     404  BLOB_UNKNOWN, MANIFEST_UNKNOWN or NAME_UNKNOWN, by what the path names     405  UNSUPPORTED
+         (upstream's 401 and 403: BLOB_UNKNOWN or NAME_UNKNOWN)
     400  NAME_INVALID, DIGEST_INVALID, MANIFEST_INVALID, PAGINATION_NUMBER_INVALID   416  SIZE_INVALID
     401  UNAUTHORIZED       403  DENIED       500  UNKNOWN       other 5xx  UNAVAILABLE       429  TOOMANYREQUESTS
 
@@ -9,7 +10,7 @@ PAGINATION_NUMBER_INVALID and the two of 5xx are not in its table: what docker's
 
 from __future__ import annotations
 
-from app.errors import ArtifactError, Gone, MethodNotAllowed, NotFound, UpstreamError
+from app.errors import ArtifactError, Gone, MethodNotAllowed, NotFound, UpstreamDenied, UpstreamError
 from app.resource import Ask
 
 VERSION = ("Docker-Distribution-Api-Version", "registry/2.0")
@@ -42,8 +43,14 @@ def translated(error: ArtifactError) -> ArtifactError:
     """The error with the status that this API gives it.
 
     A 429 with nothing stored to serve is passed on, so that clients wait and try again; gone for good is no more
-    than unknown ("the response code MUST be 404"); and nobody pushes here.
+    than unknown ("the response code MUST be 404"); and nobody pushes here. Docker Hub denies what does not exist, and
+    clients take every 5xx for something to try again: so what upstream denies is unknown, though not remembered.
     """
+    if error.code == UpstreamDenied.code:
+        reason = f"{error.message}: the image does not exist there, or needs a login"
+        denied = UpstreamDenied(reason, upstream_status=error.upstream_status)
+        denied.status = 404
+        return denied
     if isinstance(error, UpstreamError) and error.upstream_status == 429:
         told = UpstreamError(
             error.message, code=error.code, retry_after=error.retry_after or PAUSE, upstream_status=429
@@ -73,8 +80,7 @@ def code(error: ArtifactError, ask: Ask) -> str:
 
 
 def _unknown(error: ArtifactError, ask: Ask) -> str:
-    """What is missing: the path's last but one segment says it, unless the repository itself is."""
-    place = ask.path.split("/")[-2:-1]
-    if error.code == "unknown_repository" or not place:
-        return "NAME_UNKNOWN"
-    return BY_PLACE.get(place[0], "NAME_UNKNOWN")
+    """What is missing: the path's last but one segment says it, unless the repository or the image itself is."""
+    place = "".join(ask.path.split("/")[-2:-1])
+    nameless = error.code == "unknown_repository" or (error.code == UpstreamDenied.code and place == "manifests")
+    return "NAME_UNKNOWN" if nameless else BY_PLACE.get(place, "NAME_UNKNOWN")

@@ -15,9 +15,9 @@ STORE = "a store of this server does not answer or is full; the request id is in
 
 def render(error: ArtifactError, ask: Ask, detail: str = "") -> tuple[int, Headers, bytes]:
     """(status, headers, body) of API.md's error form, or of OCI's; `detail` is only for DEBUG."""
+    error = oci.translated(error) if oci.spoken(ask) else error
     message = STORE if isinstance(error, StoreDown) else error.message  # which names addresses and accounts
     if oci.spoken(ask):
-        error = oci.translated(error)
         return error.status, (*_headers(error), oci.VERSION), _line(oci.body(error, ask, message, detail))
     told = {"error": error.code, "message": message, "request_id": ask.request_id}
     return error.status, _headers(error), _line(told | ({"detail": detail} if detail else {}))

@@ -14,6 +14,7 @@ from gunicorn.workers.sync import SyncWorker
 
 from app.errors import ArtifactError
 from app.resource import Ask
+from app.web import client as clients
 from app.web import problem, wire
 
 log = logging.getLogger("artifactapi.request")
@@ -39,10 +40,16 @@ class Worker(SyncWorker):  # type: ignore[misc]
         status, code = STATUSES.get(type(exc), (400, "bad_request"))
         error = ArtifactError("the request is not valid HTTP, or larger than this server reads", code=code)
         error.status = status
-        ask = Ask("GET", "", "", request_id=secrets.token_hex(8), started=time.time())
+        ask = Ask("GET", "", "", request_id=secrets.token_hex(8), url_path=_path(req, exc), started=time.time())
         _, headers, body = problem.render(error, ask)
         with contextlib.suppress(OSError):
             wire.refuse(client, ask, status, headers, body)
         peer = addr[0] if addr else "-"
         fields = {"status": status, "request_id": ask.request_id, "client": peer, "note": type(exc).__name__}
         log.info("refused", extra={"fields": fields})
+
+
+def _path(req: Any, error: BaseException) -> str:
+    """The path of what was refused, as far as gunicorn says it: by the request, or by the error about it."""
+    uri = getattr(req or getattr(error, "req", None), "uri", None)
+    return clients.raw_path({"RAW_URI": uri}) if isinstance(uri, str) else ""

@@ -136,6 +136,17 @@ def test_the_endpoint_is_asked_through_the_remotes_proxy(puller: Puller, upstrea
     assert [one.headers["host"] for one in upstream.requests][1] == "auth.example.org"
 
 
+def test_a_neighbour_of_the_registry_is_told_no_login(puller: Puller, upstream: Upstream) -> None:
+    challenging(upstream, 'Bearer realm="http://neighbour.example.org/token"', "Bearer abc")
+    upstream.put(f"/{PATH}", BODY)
+    upstream.fault(lambda *_: whole(200, {}, b'{"token": "abc"}'), "/token")
+    with pytest.raises(UpstreamDenied) as caught:
+        puller.pull("http://registry.example.org", proxy=upstream.url, **LOGIN)
+    assert caught.value.code == "upstream_realm_refused"
+    assert "/token" not in [one.path for one in upstream.requests]
+    assert puller.pull("http://registry.example.org", proxy=upstream.url).body == BODY
+
+
 def test_an_endpoint_that_redirects_is_followed_without_the_login(
     puller: Puller, registry: Upstream, tokens: TokenServer, elsewhere: Upstream
 ) -> None:

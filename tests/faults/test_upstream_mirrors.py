@@ -441,6 +441,23 @@ def test_a_public_list_names_no_private_mirror(mirror: str) -> None:
         Guard("1.1.1.1").admit(mirror)
 
 
+def test_a_list_s_query_is_not_logged(
+    visitor: Visitor, upstream: Upstream, fleet: Fleet, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It may hold a key."""
+    a, b = fleet(2)
+    offer(upstream, a, b)
+    a.status(500)
+    caplog.set_level("INFO", "app.upstream")
+    mirrored = remote(visitor, upstream, metalink=f"{upstream.url}/list?key=sesame")
+    assert mirrored.get() == (200, str(b.port).encode())
+    assert f"a mirror of 127.0.0.1:{upstream.port} fails" in caplog.text
+    upstream.status(500)
+    with pytest.raises(UpstreamError):
+        remote(visitor, upstream, metalink=f"{upstream.url}/other?key=sesame").get()
+    assert "sesame" not in caplog.text and "/list" not in caplog.text
+
+
 # what lists say -------------------------------------------------------------------------------------------
 
 RFC5854 = f"""<?xml version="1.0"?>

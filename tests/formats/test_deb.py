@@ -44,6 +44,10 @@ LISTS = {
     ),
     f"dists/s/main/source/by-hash/SHA512/{SHA512}": ("dists/s/main/source/#Sources", "dists/s/InRelease"),
     "dists/s/main/source/Sources.bz2": ("dists/s/main/source/#Sources", "dists/s/InRelease"),
+    f"m/dists/x/dists/s/main/binary-all/by-hash/SHA256/{SHA256}": (
+        "m/dists/x/dists/s/main/binary-all/#Packages",
+        "m/dists/x/dists/s/InRelease",
+    ),
     "dists/s/main/debian-installer/binary-amd64/Packages.gz": (
         "dists/s/main/debian-installer/binary-amd64/#Packages",
         "dists/s/InRelease",
@@ -173,7 +177,34 @@ def test_an_inrelease_names_its_members_plainly_and_by_hash() -> None:
 
 def test_a_release_says_the_same_and_has_a_companion() -> None:
     companion = {".gpg": ("d/dists/stable/Release.gpg", "")}
-    assert by_slot(links("d/dists/stable/Release", RELEASE.encode())) == IN_RELEASE | companion
+    found = links("d/dists/stable/Release", RELEASE.encode())
+    assert by_slot(found) == IN_RELEASE | companion
+    assert [each.slot for each in found if each.signs] == [".gpg"]
+
+
+def test_a_byte_of_another_encoding_spoils_nothing_but_its_own_line() -> None:
+    body = RELEASE.encode().replace(b"several", b"d\xe9j\xe0 vu")
+    assert by_slot(links("d/dists/stable/InRelease", body)) == IN_RELEASE
+    named = f"SHA256:\n {SHA256} 1 caf".encode() + b"\xe9\n" + f" {SHA256} 1 x\n \u00e9 1 y\n".encode()
+    assert [each.path for each in links("InRelease", named)] == ["x"]
+
+
+def test_files_of_one_content_have_one_name_by_hash_and_a_slot_each() -> None:
+    body = f"Acquire-By-Hash: yes\nSHA256:\n {SHA256} 0 a/x\n {SHA256} 0 a/y\n {SHA256} 0 ./a/y\n"
+    found = [each for each in links("InRelease", body.encode()) if "by-hash" in each.path]
+    assert {each.path for each in found} == {f"a/by-hash/SHA256/{SHA256}"}
+    assert [each.slot.split()[0] for each in found] == ["a/x", "a/y", "./a/y"]
+
+
+def test_a_name_by_hash_is_made_of_hex_alone() -> None:
+    assert links("InRelease", f"Acquire-By-Hash: yes\nSHA256:\n {'../' * 21}x 1 a\n".encode()) == []
+
+
+def test_a_suite_has_no_more_members_than_any_has() -> None:
+    text = "SHA1:\n" + "".join(f" {SHA1} 1 {number}\n" for number in range(200_001))
+    assert len(links("InRelease", text[: text.rindex(" " + SHA1)].encode())) == 200_000
+    with pytest.raises(ValueError, match="more than 200000"):
+        links("InRelease", text.encode())
 
 
 @pytest.mark.parametrize("line", ["", "Acquire-By-Hash: no\n"])
@@ -219,7 +250,7 @@ BROKEN = {
     "a year without end": b"Valid-Until: Sat, 28 Nov 99999999999999999999 06:00:00 UTC\nSHA256:\n",
     "a signature cut": signed(RELEASE)[:-20],
     "a signature cut before it": signed(RELEASE)[: len(RELEASE) // 2],
-    "bad utf-8": b"SHA256:\n \xff\xfe 1 x\n",
+    "no text": b"\xff\xfe 1 x\n",
     "too long": b"SHA256:\n" + b"x" * (17 << 20),
     "cut gzip": gzip.compress(RELEASE.encode())[:-4],
 }
@@ -314,14 +345,28 @@ def test_what_is_no_list_says_nothing_by_hash_and_is_an_error_by_name(body: byte
     "body",
     [
         gzip.compress(stanza("pool/a.deb").encode())[:-3],
-        b"Package: a\nFilename: \xff\nSHA256: " + SHA256.encode(),
         b"Package: a\n" + b"x" * (3 << 20),
     ],
-    ids=["cut", "bad utf-8", "endless"],
+    ids=["cut", "endless"],
 )
 def test_a_broken_list_is_a_value_error(body: bytes) -> None:
     with pytest.raises(ValueError, match=r".+"):
         links(f"{BINARY}/Packages", body)
+
+
+def test_a_name_of_another_encoding_is_left_out() -> None:
+    body = stanza("pool/caf#.deb").encode().replace(b"#", b"\xe9") + stanza("pool/a.deb").encode()
+    assert [each.path for each in links(f"{BINARY}/Packages", body)] == ["debian/pool/a.deb"]
+    sources = f"Package: x\nDirectory: pool/#\nChecksums-Sha256:\n {SHA256} 9 x.dsc\n".encode()
+    assert links("flat/Sources", sources.replace(b"#", b"\xe9")) == []
+    assert links("flat/Sources", sources.replace(b"x.dsc", b"\xe9.dsc")) == []
+
+
+def test_a_list_has_a_last_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.formats.deb.MOST_LISTED", 2)
+    assert len(links(f"{BINARY}/Packages", (stanza("pool/a.deb") * 2).encode())) == 2
+    with pytest.raises(ValueError, match="more than 2"):
+        links(f"{BINARY}/Packages", (stanza("pool/a.deb") * 3).encode())
 
 
 def test_a_stanza_without_an_end_is_bounded() -> None:

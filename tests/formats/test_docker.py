@@ -69,6 +69,14 @@ def test_a_list_of_tags() -> None:
     assert (found.keep, found.index, found.headers) == (("Link",), False, {"Accept": "application/json"})
 
 
+@pytest.mark.parametrize(
+    ("query", "rendered"), [("", False), ("n=2", True), ("last=b", True), ("ns=x", False), ("next_page=n", False)]
+)
+def test_only_a_page_of_tags_is_written_here(query: str, rendered: bool) -> None:
+    assert resolve(TAGS, query).rendered is rendered
+    assert not resolve(REFERRERS, query).rendered
+
+
 def test_a_list_of_referrers_and_its_tag() -> None:
     found = resolve(REFERRERS)
     assert (found.key, found.immutable, found.ttl, found.index) == (REFERRERS, False, 60.0, False)
@@ -144,7 +152,10 @@ def test_one_word_names_of_docker_hub(source: Repository, name: str, expected: s
         (("^team/ap$",), {}, "team/app", False),
         (("^other$", "^team/app$"), {}, "team/app", True),
         (("^team/app/",), {}, "team/app", True),
-        (("^v2/",), {}, "team/app", False),
+        (("^v2/",), {}, "team/app", True),
+        (("^v2/team/app/",), {}, "team/app", True),
+        (("^v2/other/",), {}, "team/app", False),
+        (("^v2/alpine/",), {"serves": ("docker.io",)}, "library/alpine", True),
         (("^library/alpine$",), {}, "alpine", False),
         (("^library/alpine$",), {"serves": ("docker.io",)}, "alpine", True),
         (("^alpine$",), {"serves": ("docker.io",)}, "alpine", True),
@@ -172,6 +183,13 @@ def test_a_pattern_may_mean_a_whole_path() -> None:
     source = remote(r"^team/app/(manifests/1\.|blobs/)")
     assert resolve(TAG, source=source) and resolve(BLOB, source=source)
     assert refusal("v2/team/app/manifests/2.0", source=source) == (403, "blocked_by_pattern")
+
+
+@pytest.mark.parametrize("prefix", ["", "v2/"])
+def test_the_whole_path_is_with_v2_or_without(prefix: str) -> None:
+    source = remote(rf"^{prefix}team/app/manifests/1\.0$")
+    assert resolve(TAG, source=source)
+    assert refusal("v2/team/app/manifests/1.0.1", source=source) == (403, "blocked_by_pattern")
 
 
 def test_a_banned_tag_is_only_a_tag() -> None:

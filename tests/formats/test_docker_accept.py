@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from app.formats.oci_accept import negotiated
+from app.formats.oci_accept import LONGEST, negotiated
 from app.formats.oci_manifests import DOCKER_LIST, DOCKER_MANIFEST, INDEX, MANIFEST, SCHEMA1
 from tests.formats.images import (
     ALL_FOUR,
@@ -38,7 +38,14 @@ JWS = SCHEMA1[0]
         (f"{MANIFEST}, {INDEX};q=0.001", "index+manifest", f"{INDEX}, {MANIFEST}"),
         (f"{MANIFEST}, */*;q=0.1", "manifest+any", f"{MANIFEST}, */*"),
         (f"{MANIFEST}, */*;q=0", "manifest", MANIFEST),
-        (f"{DOCKER_MANIFEST}, {JWS}", "v2", f"{DOCKER_MANIFEST}, {JWS}"),
+        (DOCKER_MANIFEST, "v2", DOCKER_MANIFEST),
+        (f"{DOCKER_MANIFEST}, {JWS}", "v2+old", f"{DOCKER_MANIFEST}, {JWS}"),
+        (f"{DOCKER_MANIFEST}, {SCHEMA1[1]}", "v2+old", f"{DOCKER_MANIFEST}, {SCHEMA1[1]}"),
+        (f"*/*, {JWS}", "any+old", f"{JWS}, */*"),
+        (f"{DOCKER_MANIFEST}, {JWS}, */*", "v2+any+old", f"{DOCKER_MANIFEST}, {JWS}, */*"),
+        (f"{JWS}, {SCHEMA1[1]}", "schema1", f"{JWS}, {SCHEMA1[1]}"),
+        (f"{' ' * LONGEST}{MANIFEST}", "any", "*/*"),
+        (f"{MANIFEST},{' ' * LONGEST}{INDEX}", "manifest", MANIFEST),
         (DOCKER_LIST, "list", DOCKER_LIST),
         (JWS, "schema1", JWS),
         ("*/*", "any", "*/*"),
@@ -79,7 +86,8 @@ def test_nothing_but_a_tag_has_variants(path: str) -> None:
         (TAGS, "last=", ""),
         (TAGS, "n=2&n=x", "n=2"),
         (TAGS, "ns=docker.io&n=2", "n=2"),
-        (TAGS, "token=a&foo=b&artifactType=c", "token=a"),
+        (TAGS, "cursor=a&foo=b&artifactType=c", "cursor=a"),
+        (TAGS, "token=secret&n=2", "n=2"),
         (TAGS, "next_page=gAAA%3D&n=50", "n=50&next_page=gAAA%3D"),
         (TAGS, "last=%62%2f%26", "last=b%2F%26"),
         (TAGS, "last=%ff%C3%A9", "last=%FF%C3%A9"),

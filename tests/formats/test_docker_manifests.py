@@ -52,7 +52,7 @@ IMAGE = {
     "schemaVersion": 2,
     "mediaType": MANIFEST,
     "config": descriptor(C, "application/vnd.oci.image.config.v1+json"),
-    "layers": [descriptor(L1), descriptor(L2, urls=["https://example.org/foreign"]), descriptor(L1)],
+    "layers": [descriptor(L1), descriptor(L2, urls=[]), descriptor(L1)],
     "subject": descriptor("5b" * 32, MANIFEST),
 }
 LIST = {
@@ -74,6 +74,24 @@ def test_an_image_names_its_config_and_layers() -> None:
     links, kind = read(IMAGE)
     assert links == [same(IMAGE), listed("blobs", C), listed("blobs", L1), listed("blobs", L2)]
     assert kind == MANIFEST
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        descriptor(L2, urls=["https://example.org/foreign"]),
+        descriptor(L2, "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip"),
+        descriptor(L2, "application/vnd.oci.image.layer.nondistributable.v1.tar+zstd"),
+        descriptor(L2, "application/vnd.OCI.image.layer.NonDistributable.v1.tar"),
+    ],
+    ids=lambda layer: str(layer["mediaType"]),
+)
+def test_a_layer_that_may_be_elsewhere_is_not_vouched_for(layer: dict[str, object]) -> None:
+    """Anybody can name it: the registry need not have it."""
+    document = without(IMAGE, layers=[descriptor(L1), layer])
+    assert read(document)[0] == [same(document), listed("blobs", C), listed("blobs", L1)]
+    with pytest.raises(ValueError, match="digest"):
+        read(without(IMAGE, layers=[layer | {"digest": "sha256:../x"}]))
 
 
 def test_an_index_names_its_manifests() -> None:

@@ -153,6 +153,19 @@ def test_a_page_of_an_upstream_that_pages_is_left_alone() -> None:
     assert DOCKER.render(resource, body, kept) == (body, kept)
 
 
+STRANGE = ["\u20ac", "a b", "-", "t2", "", "t1", "a\r\nX: y", "t3", "\ud800", "x" * 129]
+
+
+def test_what_no_tag_can_be_is_in_no_page() -> None:
+    """A Link in latin-1 could not even say it."""
+    body = json.dumps({"name": "a/b", "tags": STRANGE}).encode()
+    for query, expected, link in (("n=2", ["t1", "t2"], "last=t2&n=2"), ("n=2&last=t2", ["t3"], "")):
+        shown, kept = DOCKER.render(DOCKER.resolve(remote(), ask("v2/a/b/tags/list", query)), body, "")
+        assert json.loads(shown)["tags"] == expected
+        assert kept == (f'Link: </v2/a/b/tags/list?{link}>; rel="next"' if link else "")
+        kept.encode("latin-1")
+
+
 @pytest.mark.parametrize("body", [b"", b"[]", b"{}", b'{"tags":null}', b'{"tags":[1,2,3]}', b"[" * 100_000])
 def test_what_is_no_list_of_tags_is_left_alone(body: bytes) -> None:
     resource = DOCKER.resolve(remote(), ask("v2/a/b/tags/list", "n=1"))

@@ -11,8 +11,9 @@ import pytest
 import app.formats
 from app.errors import Forbidden
 from app.formats import FORMATS
-from app.formats.base import PathRules, within
-from app.resource import Ask, Digest, Kind, Repository, Resource
+from app.formats.base import PathRules, at_most, checksum, within
+from app.paths import LONGEST
+from app.resource import Ask, Digest, Kind, Link, Repository, Resource
 
 SHA256, SHA512, SHA1, MD5 = "a1" * 32, "b2" * 64, "c3" * 20, "d4" * 16
 
@@ -58,9 +59,9 @@ TABLE = {
         f"os/repodata/{SHA512}-filelists.xml.zck": "I O N",
         f"os/repodata/{SHA1}-primary.sqlite.bz2": "I O N",
         f"os/repodata/{MD5}-other.xml.gz": "I O N",
-        "os/repodata/primary.xml.gz": "M O",
-        f"os/repodata/{SHA256[:-1]}-primary.xml.gz": "M O",
-        "os/repodata/updateinfo.xml.zst": "M O",
+        "os/repodata/primary.xml.gz": "M O N",
+        f"os/repodata/{SHA256[:-1]}-primary.xml.gz": "M O N",
+        "os/repodata/updateinfo.xml.zst": "M O N",
         "os/Packages/b/bash-5.1-1.el9.x86_64.rpm": "I",
         "os/drpms/bash.drpm": "I",
         "RPM-GPG-KEY-AlmaLinux-9": "M O",
@@ -81,28 +82,28 @@ TABLE = {
         "dists/bookworm/Release.gpg": "M O N",
         "InRelease": "M O N",
         "Release.gpg": "M O N",
-        "dists/bookworm/main/binary-amd64/Packages.xz": "M O",
-        "dists/bookworm/main/binary-amd64/Packages.lz4": "M O",
-        "dists/bookworm/main/binary-amd64/Release": "M O",
-        "dists/bookworm/main/source/Sources.gz": "M O",
-        "dists/bookworm/main/Contents-amd64.gz": "M O",
-        "dists/bookworm/main/i18n/Translation-en.bz2": "M O",
-        "dists/bookworm/main/dep11/Components-amd64.yml.gz": "M O",
-        "dists/bookworm/main/dep11/icons-64x64.tar.gz": "M O",
-        "dists/bookworm/main/cnf/Commands-amd64.xz": "M O",
-        "dists/bookworm/main/installer-amd64/current/images/netboot/mini.iso": "M O",
+        "dists/bookworm/main/binary-amd64/Packages.xz": "M O N",
+        "dists/bookworm/main/binary-amd64/Packages.lz4": "M O N",
+        "dists/bookworm/main/binary-amd64/Release": "M O N",
+        "dists/bookworm/main/source/Sources.gz": "M O N",
+        "dists/bookworm/main/Contents-amd64.gz": "M O N",
+        "dists/bookworm/main/i18n/Translation-en.bz2": "M O N",
+        "dists/bookworm/main/dep11/Components-amd64.yml.gz": "M O N",
+        "dists/bookworm/main/dep11/icons-64x64.tar.gz": "M O N",
+        "dists/bookworm/main/cnf/Commands-amd64.xz": "M O N",
+        "dists/bookworm/main/installer-amd64/current/images/netboot/mini.iso": "M O N",
         f"dists/bookworm/main/binary-amd64/by-hash/SHA256/{SHA256}": "I O N",
         f"dists/bookworm/main/i18n/by-hash/SHA512/{SHA512}": "I O N",
         f"dists/bookworm/main/source/by-hash/SHA1/{SHA1}": "I O N",
         f"flat/by-hash/MD5Sum/{MD5}": "I O N",
-        f"dists/bookworm/main/binary-amd64/by-hash/SHA256/{SHA1}": "M O",
+        f"dists/bookworm/main/binary-amd64/by-hash/SHA256/{SHA1}": "M O N",
         f"by-hash/SHA256/{SHA1}": "M H",
-        "dists/sid/main/binary-amd64/Packages.diff/Index": "M O",
+        "dists/sid/main/binary-amd64/Packages.diff/Index": "M O N",
         "dists/sid/main/binary-amd64/Packages.diff/T-2026-11-20-1402.13-F-2026-11-19-0802.20.gz": "I O N",
         f"dists/sid/main/binary-amd64/Packages.diff/by-hash/SHA256/{SHA256}": "I O N",
-        "flat/Packages.gz": "M O",
-        "Packages": "M O",
-        "Sources.zst": "M O",
+        "flat/Packages.gz": "M O N",
+        "Packages": "M O N",
+        "Sources.zst": "M O N",
         "pool/main/b/bash/bash_5.2.15-2+b2_amd64.deb": "I",
         "pool/main/d/di/di_1_amd64.udeb": "I",
         "pool/main/d/di/di-dbgsym_1_amd64.ddeb": "I",
@@ -220,10 +221,27 @@ def test_a_path_made_to_be_slow_is_not() -> None:
         resolve("generic", "/x86_64/" * 512, immutable=r".*/x86_64/.*\.rpm$")
 
 
+REPEATED = [
+    "a", "a/", "_", "_.tar.", "_.tar.a", ".", "-", "a.", "by-hash/", f"by-hash/SHA256/{SHA256}/", "debian-installer/",
+    "dists/", "dists/a/", "dists/a/b/binary-x/", "dists/a/source/", "dists/a_.tar.x/", "dists/x.diff/", "x.diff/",
+    "keys/", "media.1/", "Packages.", "Release/", "repodata/", f"repodata/{SHA256}-", f"{SHA256}-primary.xml",
+]  # fmt: skip
+ENDS = ["", "x", ".html", ".diff/", "_a.tar.x!", "Packages", "binary-x/Packages", f"by-hash/SHA256/{SHA256}"]
+
+
+@pytest.mark.parametrize("package", FILES)
+@pytest.mark.parametrize("repeated", REPEATED)
+def test_no_path_is_slow_to_resolve(package: str, repeated: str) -> None:
+    """Sixty-four times longer than any path: what is not linear takes minutes, and meets the suite's time limit."""
+    for end in ENDS:
+        path = repeated * (64 * LONGEST // len(repeated)) + end
+        assert resolve(package, path).key == path
+
+
 def test_formats_know_nothing_but_the_nouns() -> None:
     """What is not imported cannot be called: no socket, no file, no database."""
     allowed = re.compile(
-        r"__future__|re|dataclasses|enum|typing|types|collections\.abc|app\.(resource|errors|formats\..*)"
+        r"__future__|re|dataclasses|enum|typing|types|collections\.abc|app\.(resource|errors|paths|formats\..*)"
         r"|datetime|email\.utils|hashlib|itertools|json|urllib\.parse|xml\.parsers|bz2|lzma|zlib|zstandard"
     )
     for file in Path(app.formats.__path__[0]).glob("*.py"):
@@ -258,7 +276,46 @@ def test_a_format_is_registered_under_its_own_name() -> None:
         ("os/", "a\\b", None),
         ("os/", "a\nb", None),
         ("os/", "a\x7fb", None),
+        ("os/", "a\udce9b", None),
+        ("os/", "./http:/x", None),
+        ("os/", "x" * (LONGEST - 3), "os/" + "x" * (LONGEST - 3)),
+        ("os/", "x" * (LONGEST - 2), None),
+        ("os/", "\u00e9" * (LONGEST // 2), None),
+        ("x" * (LONGEST - 1) + "/", "y", None),
+        ("os/", "./" * (1 << 20) + "x", "os/x"),
+        ("os/", "../" * (1 << 20), None),
+        ("os/", "/" * (1 << 20), None),
+        ("os/", "a/" * (1 << 20), None),
+        ("os/", "a:" * (1 << 20), None),
     ],
 )
 def test_a_path_in_an_index_stays_in_its_repository(directory: str, href: str, expected: str | None) -> None:
     assert within(directory, href) == expected
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "value", "expected"),
+    [
+        ("sha1", SHA1, Digest("sha1", SHA1)),
+        ("sha256", SHA256.upper(), Digest("sha256", SHA256)),
+        ("sha512", SHA512, Digest("sha512", SHA512)),
+        ("sha256", SHA512, None),
+        ("sha256", "../" * 21 + "x", None),
+        ("sha256", "\u0665" * 64, None),
+        ("sha256", SHA256[:-1] + "\n", None),
+        ("sha256", "", None),
+        ("", "", None),
+        ("md5", MD5, None),
+        ("crc", SHA256, None),
+    ],
+)
+def test_a_checksum_is_one_that_proves_something(algorithm: str, value: str, expected: Digest | None) -> None:
+    assert checksum(algorithm, value) == expected
+
+
+def test_an_index_names_no_more_than_any_could() -> None:
+    links = [Link("a"), Link("b"), Link("c")]
+    assert list(at_most(3, links)) == links
+    assert list(at_most(3, iter(()))) == []
+    with pytest.raises(ValueError, match="more than 2"):
+        list(at_most(2, links))

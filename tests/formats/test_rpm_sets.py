@@ -98,7 +98,7 @@ def test_a_hosted_repomd_is_a_plain_file() -> None:
 
 
 COMPANIONS = (
-    Link("os/repodata/repomd.xml.asc", None, Role.MEMBER, ".asc"),
+    Link("os/repodata/repomd.xml.asc", None, Role.MEMBER, ".asc", signs=True),
     Link("os/repodata/repomd.xml.key", None, Role.MEMBER, ".key"),
 )
 
@@ -138,6 +138,25 @@ def test_one_row_does_not_leak_into_the_next() -> None:
     found = links("repodata/repomd.xml", repomd(data("a"), '<data type="b"><location href="b"/></data>', "<data/>"))
     assert [(each.path, each.digest) for each in found[:2]] == [("a", Digest("sha256", SHA256)), ("b", None)]
     assert len(found) == 4
+
+
+def test_two_rows_that_name_one_file_are_two_links() -> None:
+    found = links("repodata/repomd.xml", repomd(data("a", "group"), data("a", "group_gz")))
+    assert [(each.path, each.slot) for each in found[:2]] == [("a", "group"), ("a", "group_gz")]
+
+
+def test_a_set_has_no_more_members_than_any_has() -> None:
+    row = '<data type="a"><location href="a"/></data>'
+    assert len(links("repodata/repomd.xml", repomd(row * 1_000))) == 1_002
+    with pytest.raises(ValueError, match="more than 200000"):
+        links("repodata/repomd.xml", repomd(row * 200_000))
+
+
+def test_a_list_has_a_last_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.formats.rpm.MOST_LISTED", 2)
+    assert len(links("repodata/primary.xml", primary(package("a"), package("b")))) == 2
+    with pytest.raises(ValueError, match="more than 2"):
+        links("repodata/primary.xml", primary(package("a"), package("b"), package("c")))
 
 
 def test_no_codec_is_chosen_by_the_document() -> None:

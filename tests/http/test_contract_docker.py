@@ -231,6 +231,22 @@ def test_a_repository_of_other_packages(node: Node, upstream: Upstream) -> None:
     assert upstream.connections == 0
 
 
+@pytest.mark.usefixtures("fallback")
+def test_packages_do_not_shade_images(node: Node, upstream: Upstream) -> None:
+    """As with the shipped configuration: `alpine/git` through a mirror of Docker Hub, beside packages of Alpine."""
+    for base in ("/any", "/served", "/hosted"):
+        offer(upstream, "rpm/x", base=base)
+        offer(upstream, "team/x", base=base)
+    for path in ("rpm/x/manifests/1", f"team/x/blobs/{LAYER_DIGEST}", "rpm/x/tags/list"):
+        for more, host in (("", "other.example"), ("?ns=reg.example", "other.example"), ("", "mirror.example")):
+            answer = node.get(f"/v2/{path}{more}", Host=host)
+            assert answer.status_code == 200, (path, more, host)
+            node.idle()
+    assert {seen.path.split("/")[1] for seen in upstream.requests} == {"any", "served", "hosted"}
+    assert refused(node.get("/v2/rpm/x/manifests/1?ns=other.example")) == (400, "NAME_INVALID")
+    assert refused(node.admin("PUT", "/v2/rpm/x/manifests/1", b"x")) == (405, "UNSUPPORTED")
+
+
 def test_a_generic_repository_may_have_paths_that_read_like_this_api(node: Node, upstream: Upstream) -> None:
     upstream.put("/v2/library/x/manifests/1", b"plain")
     assert body(node.get("/repository/v2/v2/library/x/manifests/1")) == b"plain"
@@ -304,6 +320,31 @@ def test_what_upstream_does_not_have(node: Node, upstream: Upstream) -> None:
                 node.idle()
             head = node.head(f"{base}/{path}")
             assert (head.status_code, body(head), head.headers[VERSION]) == (404, b"", "registry/2.0")
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_what_upstream_denies(node: Node, upstream: Upstream, status: int) -> None:
+    """Docker Hub's 401 for what does not exist; a docker client would try a 5xx again and again."""
+    for base in ("/v2/hub", "/repository/hub/v2"):
+        upstream.status(status)
+        for path, code in (
+            ("manifests/1", "NAME_UNKNOWN"),
+            (f"manifests/{DIGEST}", "NAME_UNKNOWN"),
+            ("tags/list", "NAME_UNKNOWN"),
+            (f"blobs/{LAYER_DIGEST}", "BLOB_UNKNOWN"),
+        ):
+            answer = node.get(f"{base}/library/x/{path}")
+            assert refused(answer) == (404, code), path
+            assert "login" in message(answer)
+            head = node.head(f"{base}/library/x/{path}")
+            assert (head.status_code, head.headers["X-Upstream-Status"]) == (404, str(status))
+            assert "X-Cache" not in head.headers
+    denied = node.get("/api/v1/remote/hub/v2/library/x/manifests/1")
+    assert (denied.status_code, denied.get_json()["error"]) == (502, "upstream_denied")
+    upstream.clear()
+    offer(upstream, "library/x")
+    for path in ("manifests/1", "tags/list", f"blobs/{LAYER_DIGEST}"):
+        assert node.get(f"/v2/hub/library/x/{path}").status_code == 200, "it was remembered"
 
 
 @pytest.mark.parametrize("base", ["/v2/hub", "/repository/hub/v2"])
@@ -405,6 +446,16 @@ def test_no_tags_are_asked_for(node: Node, upstream: Upstream) -> None:
     assert upstream.connections == 0
 
 
+def test_a_list_of_tags_that_is_huge_is_not_cut(node: Node, upstream: Upstream) -> None:
+    offer(upstream, "library/x")
+    huge = json.dumps({"name": "library/x", "tags": [f"{number:0>100}" for number in range(170_000)]}).encode()
+    upstream.put("/v2/library/x/tags/list", huge, Content_Type="application/json")
+    for _ in range(2):
+        answer = node.get("/v2/hub/library/x/tags/list?n=1")
+        assert (answer.status_code, body(answer) == huge) == (200, True)
+        node.idle()
+
+
 def catalog(node: Node, path: str) -> tuple[list[str], str]:
     """(names, the Link) of one page."""
     answer = node.get(path)
@@ -426,11 +477,15 @@ def test_the_catalog_is_what_is_stored(node: Node, upstream: Upstream) -> None:
     body(node.get("/repository/up/v2/z/manifests/1"))  # a file of that name is no image
     node.idle()
     upstream.stop()
+    assert catalog(node, "/v2/_catalog?n=5&last=a") == ([], ""), "read a moment ago"
+    node.clock.forward(10.1)
     names = ["a", "library/x", "team/deep/y"]
     everything = [*(f"hub/{name}" for name in names), "served/library/x"]
     for path in ("/v2/_catalog", "/v2/_catalog?ns=reg.example", "/v2/_catalog?n=4", "/v2/_catalog?n=99999999999"):
         assert catalog(node, path) == (everything, "")
     assert catalog(node, "/repository/hub/v2/_catalog") == (names, "")
+    assert catalog(node, "/v2/_catalog/") == (everything, "")
+    assert catalog(node, "/v2/hub/_catalog/") == catalog(node, "/repository/hub/v2/_catalog/") == (names, "")
     assert catalog(node, "/v2/served/_catalog") == (["library/x"], "")
     assert catalog(node, "/repository/banning/v2/_catalog") == ([], "")
     assert catalog(node, "/v2/_catalog?n=0") == ([], "")

@@ -2,42 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import pytest
 
+from app import sets
+from tests.http.moments import when_asked
 from tests.http.node import Node, body
-from tests.http.sets import REPOMD, Edition
-from tests.upstream_wire import Reply, Seen
-from tests.upstreams import Fault, Upstream
+from tests.http.sets import ASC, REPOMD, URL, Edition, expired, prime, stored
+from tests.upstreams import Upstream
 
-URL = "/repository/rpm"
 OLD = Edition({"filelists": b"old files"}, {"a.rpm": b"package one"})
 NEW = Edition({"filelists": b"new files", "other": b"new other"}, {"a.rpm": b"package two"})
 PLAIN_OLD = Edition({"filelists": b"old files"}, hashed=False, signature=b"signs old")
 PLAIN_NEW = Edition({"filelists": b"new files"}, hashed=False, signature=b"signs new")
 
 
-def prime(node: Node, upstream: Upstream, edition: Edition, *kinds: str) -> None:
-    """Publish an edition and have the node store its root, those types and the signature, if there is one."""
-    edition.publish(upstream)
-    for path in (REPOMD, *(edition.path(kind) for kind in kinds)):
-        assert node.get(URL + path).status_code == 200, path
-    if edition.signature:
-        assert body(node.get(f"{URL}{REPOMD}.asc")) == edition.signature
-    node.idle()
-    upstream.reset()
-
-
-def expired(node: Node) -> str:
-    """The answer to the first request after the root's time: its X-Cache, once what it began has ended."""
-    node.clock.forward(101)
-    state = node.get(URL + REPOMD).headers["X-Cache"]
-    node.idle()
-    return str(state)
-
-
-def stored(node: Node, path: str) -> tuple[str, bytes]:
-    reply = node.get(URL + path)
-    return reply.headers["X-Cache"], body(reply)
+@pytest.fixture(autouse=True)
+def _hurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No client and no publisher is given time: test_sets_regressions.py is about that."""
+    monkeypatch.setattr(sets, "QUIET", 0.0)
+    monkeypatch.setattr(sets, "PAUSE", 0.0)
 
 
 def test_the_old_set_at_once_then_the_new_one_whole(node: Node, upstream: Upstream) -> None:
@@ -103,7 +86,7 @@ def test_upstream_publishes_within_a_switch(node: Node, upstream: Upstream) -> N
     prime(node, upstream, OLD, "primary", "filelists")
     newest = Edition({"filelists": b"newest files"})
     NEW.publish(upstream, "filelists")
-    upstream.fault(_when_asked(lambda: newest.publish(upstream)), NEW.path("filelists"), 1)
+    upstream.fault(when_asked(lambda: newest.publish(upstream)), NEW.path("filelists"), 1)
     assert expired(node) == "UPDATING"
     assert stored(node, REPOMD) == ("HIT", newest.repomd)
     assert stored(node, newest.path("filelists")) == ("HIT", b"newest files")
@@ -116,19 +99,19 @@ def test_plain_names_move_with_their_root(node: Node, upstream: Upstream) -> Non
     assert expired(node) == "UPDATING"
     assert stored(node, REPOMD) == ("HIT", PLAIN_NEW.repomd)
     assert stored(node, "/repodata/filelists.xml") == ("HIT", b"new files")
-    assert stored(node, f"{REPOMD}.asc") == ("HIT", b"signs new")
+    assert stored(node, ASC) == ("HIT", b"signs new")
 
 
 def test_plain_names_the_new_set_lacks_expire_with_the_old(node: Node, upstream: Upstream) -> None:
     prime(node, upstream, PLAIN_OLD, "primary", "filelists")
     unsigned = Edition({}, hashed=False)
     unsigned.publish(upstream)
-    for path in ("/repodata/filelists.xml", f"{REPOMD}.asc"):
+    for path in ("/repodata/filelists.xml", ASC):
         upstream.remove(path)
     assert expired(node) == "UPDATING"
     assert stored(node, REPOMD) == ("HIT", unsigned.repomd)
     assert node.get(f"{URL}/repodata/filelists.xml").status_code == 404
-    assert node.get(f"{URL}{REPOMD}.asc").status_code == 404
+    assert node.get(URL + ASC).status_code == 404
 
 
 def test_a_signature_is_never_paired_with_another_root(node: Node, upstream: Upstream) -> None:
@@ -136,30 +119,30 @@ def test_a_signature_is_never_paired_with_another_root(node: Node, upstream: Ups
     body(node.get(URL + REPOMD))
     node.idle()
     PLAIN_NEW.publish(upstream)
-    refused = node.get(f"{URL}{REPOMD}.asc")
+    refused = node.get(URL + ASC)
     assert refused.status_code == 502
     node.idle()
     assert node.get(URL + REPOMD).headers["X-Cache"] == "UPDATING", "the root is asked about at once"
     node.idle()
     assert stored(node, REPOMD) == ("HIT", PLAIN_NEW.repomd)
-    assert stored(node, f"{REPOMD}.asc")[1] == b"signs new"
+    assert stored(node, ASC)[1] == b"signs new"
 
 
 def test_a_signature_changed_within_the_switch_starts_over(node: Node, upstream: Upstream) -> None:
     prime(node, upstream, PLAIN_OLD, "primary")
     newest = Edition({}, hashed=False, signature=b"signs newest")
     PLAIN_NEW.publish(upstream)
-    upstream.fault(_when_asked(lambda: newest.publish(upstream)), f"{REPOMD}.asc", 1)
+    upstream.fault(when_asked(lambda: newest.publish(upstream)), ASC, 1)
     assert expired(node) == "UPDATING"
     assert stored(node, REPOMD) == ("HIT", newest.repomd)
-    assert stored(node, f"{REPOMD}.asc") == ("HIT", b"signs newest")
+    assert stored(node, ASC) == ("HIT", b"signs newest")
 
 
 def test_an_expired_signature_stays_with_its_root(node: Node, upstream: Upstream) -> None:
     prime(node, upstream, PLAIN_OLD, "primary")
     PLAIN_NEW.publish(upstream)
     node.clock.forward(101)
-    assert body(node.get(f"{URL}{REPOMD}.asc")) == b"signs old"
+    assert body(node.get(URL + ASC)) == b"signs old"
 
 
 def test_a_root_that_is_none_never_replaces_one(node: Node, upstream: Upstream) -> None:
@@ -208,13 +191,3 @@ def test_a_flush_within_a_switch_wins(node: Node, upstream: Upstream) -> None:
     assert node.admin("PUT", "/cache/flush?remote=rpm").status_code == 200
     node.idle()
     assert stored(node, REPOMD) == ("MISS", NEW.repomd)
-
-
-def _when_asked(then: Callable[[], None]) -> Fault:
-    """Answer as before, and do something as soon as it is asked."""
-
-    def fault(reply: Reply, _: Seen) -> Reply:
-        then()
-        return reply
-
-    return fault

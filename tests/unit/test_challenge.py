@@ -65,8 +65,9 @@ def test_nonsense_of_any_length_is_read_quickly(piece: str) -> None:
     challenges([piece * 20_000, "Bearer " + piece * 20_000, '"' + piece * 20_000])
 
 
-def asked(realm: str, registry: str, *allowed: str, **parameters: str) -> str:
-    return question(Challenge("bearer", {"realm": realm, **parameters}), parse_url(registry), allowed).url
+def asked(realm: str, registry: str, *allowed: str, login: bool = False, **parameters: str) -> str:
+    challenge = Challenge("bearer", {"realm": realm, **parameters})
+    return question(challenge, parse_url(registry), allowed, login=login).url
 
 
 @pytest.mark.parametrize(
@@ -120,6 +121,35 @@ def test_any_other_realm_is_refused(registry: str, realm: str) -> None:
     with pytest.raises(UpstreamDenied) as caught:
         asked(realm + ("?secret" if "/token" in realm else ""), registry)
     assert caught.value.code == "upstream_realm_refused" and "secret" not in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("registry", "host", "fine"),
+    [
+        ("https://registry.example.org", "registry.example.org", True),
+        ("https://registry.example.org", "example.org", True),
+        ("https://registry-1.docker.io", "auth.docker.io", True),
+        ("https://registry.gitlab.com", "gitlab.com", True),
+        *(("https://registry.example.org", f"{first}.example.org", True)
+          for first in ("auth", "hub", "login", "token", "id", "accounts", "sso", "AUTH")),
+        ("https://mine.azurecr.io", "yours.azurecr.io", False),
+        ("https://mine.github.io", "yours.github.io", False),
+        ("https://1.dkr.ecr.us-east-1.amazonaws.com", "evil.us-east-1.amazonaws.com", False),
+        ("https://registry.example.org", "a.auth.example.org", False),
+        ("https://registry.example.org", "auth.evil.example.org", False),
+        ("https://registry.example.org", "authority.example.org", False),
+        ("https://example.org", "auth.org", False),
+        ("https://gcr.io", "auth.io", False),
+    ],
+)  # fmt: skip
+def test_a_login_is_told_to_fewer(registry: str, host: str, fine: bool) -> None:
+    realm = f"https://{host}/token"
+    assert not fine or asked(realm, registry, login=True) == asked(realm, registry)
+    if not fine:
+        with pytest.raises(UpstreamDenied) as caught:
+            asked(realm, registry, login=True)
+        assert caught.value.code == "upstream_realm_refused"
+        assert asked(realm, registry, host, login=True)
 
 
 @pytest.mark.parametrize(

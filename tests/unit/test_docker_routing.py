@@ -28,7 +28,12 @@ PLAIN = known(image("hub", serves=("docker.io",)), image("quay", serves=("quay.i
 HOSTED = known(image("hub"), image("a", hosts=("a.example",)), image("b", hosts=("a.example:5000", "b.example")))
 FALLBACK = known(image("hub"), image("any", default=True), image("q", serves=("q.example",), hosts=("h.example",)))
 
+PACKAGES = (Repository("alpine", Kind.REMOTE, "apk"), Repository("library", Kind.LOCAL))
+SHADED = known(image("any", default=True), image("q", serves=("q.example",), hosts=("h.example",)), *PACKAGES)
+NAMED = known(image("hub", serves=("docker.io",)), *PACKAGES)
+
 X = "library/x/manifests/1"
+GIT = "alpine/git/manifests/1"
 
 
 @pytest.mark.parametrize(
@@ -63,6 +68,15 @@ X = "library/x/manifests/1"
         # the default
         (FALLBACK, X, None, (), ("any", f"v2/{X}")),
         (FALLBACK, X, None, ("c.example",), ("any", f"v2/{X}")),
+        # a repository of packages shades nothing that answers, and is named where nothing does
+        (SHADED, GIT, None, (), ("any", f"v2/{GIT}")),
+        (SHADED, X, None, ("c.example",), ("any", f"v2/{X}")),
+        (SHADED, GIT, "q.example", (), ("q", f"v2/{GIT}")),
+        (SHADED, GIT, None, ("h.example",), ("q", f"v2/{GIT}")),
+        (SHADED, f"q/{GIT}", None, (), ("q", f"v2/{GIT}")),
+        (SHADED, GIT, "nobody.example", ("h.example",), ("alpine", "v2/git/manifests/1")),
+        (NAMED, GIT, "docker.io", (), ("hub", f"v2/{GIT}")),
+        (NAMED, GIT, None, ("h.example",), ("alpine", "v2/git/manifests/1")),
         # nothing says which
         (PLAIN, X, None, (), None),
         (known(), X, "docker.io", ("docker.io",), None),
@@ -95,7 +109,8 @@ def test_which_repository(
         ("203.0.113.9", "", "", ()),
         ("203.0.113.9", "a.example", "b.example", ("a.example",)),  # a stranger may say what it likes
         ("10.0.0.1", "a.example", "B.example:80", ("b.example:80", "b.example")),
-        ("10.0.0.1", "a.example", "b.example, c.example", ("b.example",)),
+        ("10.0.0.1", "a.example", "b.example, c.example", ("c.example",)),  # the left is what its client forged
+        ("10.0.0.1", "a.example", "b.example, ", ("a.example",)),
         ("10.0.0.1", "a.example", "", ("a.example",)),
         ("", "a.example", "b.example", ("b.example",)),  # a unix socket
     ],
@@ -136,3 +151,33 @@ def test_an_empty_page_reads_nothing() -> None:
         raise AssertionError
 
     assert docker.page(STORED, "", 0, never) == []
+
+
+def test_however_pages_are_chosen_the_names_are_read_once_in_a_while() -> None:
+    now, asked, stored = 100.0, [], ["a", "b", "c/d"]
+
+    def read(repository: str, after: str, limit: int) -> Sequence[str]:
+        asked.append(repository)
+        return [name for name in stored if name > after][:limit]
+
+    recent = docker.Recent(read, lambda: now)
+    for after, limit, expected in (("", 9, stored), ("a", 1, ["b"]), ("aa", 9, ["b", "c/d"]), ("z", 9, [])):
+        assert list(recent.names("r", after, limit)) == expected
+    assert asked == ["r"]
+    assert list(recent.names("s", "", 1)) == ["a"]
+    stored.append("e")
+    now += docker.RECENT - 0.1
+    assert list(recent.names("r", "b", 9)) == ["c/d"]
+    now += 0.1
+    assert list(recent.names("r", "b", 9)) == ["c/d", "e"]
+    now -= 3600
+    assert list(recent.names("r", "", 9)) == stored
+    assert asked == ["r", "s", "r", "r"]
+
+
+def test_of_a_huge_repository_only_the_page_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(docker, "HELD", 3)
+    stored = ["a", "b", "c", "d", "e"]
+    recent = docker.Recent(lambda _, after, limit: [name for name in stored if name > after][:limit], lambda: 0.0)
+    assert list(recent.names("r", "c", 9)) == ["d", "e"]
+    assert list(recent.names("r", "", 4)) == ["a", "b", "c", "d"]

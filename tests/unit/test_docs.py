@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import re
 from pathlib import Path
 
@@ -43,6 +44,12 @@ def test_every_key_of_a_remote_is_in_the_readme() -> None:
 @pytest.mark.parametrize("name", FORMATS)
 def test_every_format_is_in_the_readme(name: str) -> None:
     assert f"`{name}`" in README
+
+
+@pytest.mark.parametrize("snippet", re.findall(r"```json\n(.*?)```", README, re.DOTALL))
+def test_what_is_shown_as_json_is_json(snippet: str) -> None:
+    """Who pastes a daemon.json with a comment in it has a dockerd that does not start."""
+    assert json.loads(snippet)
 
 
 def test_the_code_map_names_only_what_exists() -> None:

@@ -5,8 +5,12 @@ from __future__ import annotations
 import json
 import logging
 import sys
+from collections.abc import Iterator
 
-from app.logs import JsonLines, TextLines
+import pytest
+
+import app.upstream.dial  # noqa: F401 (silences urllib3 when it is imported)
+from app.logs import JsonLines, TextLines, configure
 
 
 def _record(**fields: object) -> logging.LogRecord:
@@ -38,3 +42,25 @@ def test_an_exception_is_told_whole_in_the_log() -> None:
         record.exc_info = sys.exc_info()
     assert "ValueError: why" in json.loads(JsonLines().format(record))["exception"]
     assert "ValueError: why" in TextLines().format(record)
+
+
+@pytest.fixture
+def settled() -> Iterator[None]:
+    """Every logger's level, and the root's handlers, are put back."""
+    root = logging.getLogger()
+    loggers = [root, *map(logging.getLogger, ("urllib3", "alembic", "psycopg", "psycopg.pool", "werkzeug"))]
+    handlers, levels = list(root.handlers), [each.level for each in loggers]
+    yield
+    root.handlers[:] = handlers
+    for each, level in zip(loggers, levels, strict=True):
+        each.setLevel(level)
+
+
+@pytest.mark.usefixtures("settled")
+@pytest.mark.parametrize("debug", [False, True])
+def test_a_retry_does_not_tell_its_url(capsys: pytest.CaptureFixture[str], debug: bool) -> None:
+    configure("json", debug)
+    logging.getLogger("urllib3.connectionpool").warning("Retrying: %s", "/x?signature=hidden")
+    logging.getLogger("app.fetch").warning("ours")
+    (line,) = capsys.readouterr().out.splitlines()
+    assert json.loads(line)["event"] == "ours"

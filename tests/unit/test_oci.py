@@ -75,7 +75,11 @@ def rendered(error: ArtifactError, path: str, route: str = "v2", **more: Any) ->
         (RangeNotSatisfiable("no", 5), BLOB, 416, "SIZE_INVALID"),
         (UpstreamError("no", upstream_status=429), MANIFEST, 429, "TOOMANYREQUESTS"),
         (UpstreamError("no", upstream_status=503), MANIFEST, 502, "UNAVAILABLE"),
-        (UpstreamDenied("no", upstream_status=401), MANIFEST, 502, "UNAVAILABLE"),
+        (UpstreamDenied("no", upstream_status=401), MANIFEST, 404, "NAME_UNKNOWN"),
+        (UpstreamDenied("no", upstream_status=403), TAGS, 404, "NAME_UNKNOWN"),
+        (UpstreamDenied("no", upstream_status=401), REFERRERS, 404, "NAME_UNKNOWN"),
+        (UpstreamDenied("no", upstream_status=401), BLOB, 404, "BLOB_UNKNOWN"),
+        (UpstreamDenied("no", code="upstream_realm_refused"), BLOB, 502, "UNAVAILABLE"),
         (UpstreamUnreachable("no"), MANIFEST, 502, "UNAVAILABLE"),
         (UpstreamLied("no"), BLOB, 502, "UNAVAILABLE"),
         (UpstreamTimeout("no"), BLOB, 504, "UNAVAILABLE"),
@@ -96,6 +100,19 @@ def test_the_code_of_an_error(error: ArtifactError, path: str, status: int, code
     assert headers["Docker-Distribution-Api-Version"] == "registry/2.0"
     assert headers["Content-Type"] == "application/json"
     assert status >= 500 or code in SPECIFIED | OLDER
+
+
+def test_what_upstream_denies_is_unknown_to_registry_clients_alone() -> None:
+    denied = UpstreamDenied("upstream answered 401", upstream_status=401)
+    _, headers, told = rendered(denied, MANIFEST)
+    assert "does not exist" in told["errors"][0]["message"] and "login" in told["errors"][0]["message"]
+    assert headers["X-Upstream-Status"] == "401"
+    assert "X-Cache" not in headers, "it is not remembered"
+    for route in ("api", "repository"):
+        assert rendered(denied, "v2/x", route)[::2] == (
+            502,
+            {"error": "upstream_denied", "message": "upstream answered 401", "request_id": "r1"},
+        )
 
 
 def test_the_message_says_why_but_not_where_a_store_is() -> None:

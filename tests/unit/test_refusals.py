@@ -339,6 +339,15 @@ def test_a_bad_upstream(keys: dict[str, Any], line: str) -> None:
     assert refused({"remotes": {"r": keys}}) == [f"remotes.json: remotes.r.{line}"]
 
 
+@pytest.mark.parametrize("name", ["Hub", "hub-", "a..b", "a___b", "a.-b", "a_.b", "hub."])
+def test_a_remote_of_images_has_a_name_that_their_clients_can_say(name: str) -> None:
+    hub = DOCKER | {"base_url": BASE}
+    assert refused({"remotes": {name: hub, "hub2": hub, "a__b.c--d": hub, "Other_": {"base_url": BASE}}}) == [
+        f"remotes.json: remotes.{name}: not a name that clients of images can say: lower-case letters and digits, "
+        "with one dot, one or two underscores or dashes between them"
+    ]
+
+
 def test_only_one_remote_can_answer_for_what_is_not_named(tmp_path: Path) -> None:
     first = DOCKER | {"base_url": BASE, "serves": ["docker.io"], "hosts": ["a.example"], "default": True}
     second = DOCKER | {"base_url": BASE, "serves": ["Quay.io", "Docker.IO"], "hosts": ["A.example:5000", "a.example"]}

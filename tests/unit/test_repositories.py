@@ -132,9 +132,10 @@ def test_a_list_of_mirrors_instead_of_a_base_url(tmp_path: Path, key: str) -> No
     url = "https://mirrors.example/metalink?repo=x-9&arch=x86_64"
     found = loaded(tmp_path, {"remotes": {"r": {"package": "rpm", key: url}}})
     assert found.remotes["r"] == Repository("r", Kind.REMOTE, "rpm", **{key: url})  # type: ignore[arg-type]
-    assert found.effective()["remotes"]["r"][key] == url
+    assert found.effective()["remotes"]["r"][key] == "https://mirrors.example/metalink?***"  # a query may hold a key
     assert "base_url" not in str(found.effective())
-    assert loaded(tmp_path, found.effective()) == found
+    plain = loaded(tmp_path, {"remotes": {"r": {"package": "rpm", key: "https://mirrors.example/x"}}})
+    assert loaded(tmp_path, plain.effective()) == plain
 
 
 @pytest.mark.parametrize(
@@ -333,19 +334,28 @@ class TestCollisions:
     HUB: ClassVar = {"package": "docker", "base_url": BASE}
 
     def lines(self, tmp_path: Path, hub: dict[str, Any], *names: str) -> list[str]:
-        others = {name: {"base_url": BASE} for name in names}
-        known = loaded(tmp_path, {"remotes": {"hub": {**self.HUB, **hub}, **others}, "locals": {"library": {}}})
+        others = dict.fromkeys(names, self.HUB) | {"packages": {"base_url": BASE}}
+        known = loaded(tmp_path, {"remotes": {"hub": {**self.HUB, **hub}, **others}, "locals": {"files": {}}})
         return list(collisions([*known.remotes.values(), *known.locals.values()]))
 
     @pytest.mark.parametrize(
         "said", [{"default": True}, {"serves": ["docker.io"]}, {"hosts": ["h.example"]}], ids=str
     )
-    def test_images_of_one_word_are_below_library(self, tmp_path: Path, said: dict[str, Any]) -> None:
-        assert self.lines(tmp_path, said, "other") == [
-            "remotes.hub: answers without its name in the path, but its images library/... are looked for in the "
-            "repository library: rename that one"
+    def test_without_patterns_any_repository_of_images_may_be_meant(
+        self, tmp_path: Path, said: dict[str, Any]
+    ) -> None:
+        assert self.lines(tmp_path, said, "library", "other") == [
+            f"remotes.hub: answers without its name in the path, but its images {name}/... are looked for in the "
+            f"repository {name}: rename that one"
+            for name in ("library", "other")
         ]
-        assert self.lines(tmp_path, {}, "other") == []
+        assert self.lines(tmp_path, {}, "library", "other") == []
+
+    def test_packages_collide_with_nothing(self, tmp_path: Path) -> None:
+        assert self.lines(tmp_path, {"default": True}) == []
+        patterns = ["^packages/", "^files/"]
+        assert self.lines(tmp_path, {"default": True, "immutable_patterns": patterns}) == []
+        assert list(collisions(load(Path("remotes.json")).remotes.values())) == []
 
     @pytest.mark.parametrize(
         ("pattern", "told"),
@@ -354,6 +364,7 @@ class TestCollisions:
             ("^(team|crew)/", True),
             ("^team/tool$", True),
             (r"^v2/team/.*/manifests/", True),
+            (r"^team/image/manifests/", True),
             ("^tea", True),
             ("^crew/", False),
             (".*", False),  # speaks of no name
@@ -362,4 +373,4 @@ class TestCollisions:
     )
     def test_a_pattern_that_speaks_of_the_name(self, tmp_path: Path, pattern: str, told: bool) -> None:
         said = {"default": True, "immutable_patterns": [pattern]}
-        assert len(self.lines(tmp_path, said, "team")) == 1 + told
+        assert len(self.lines(tmp_path, said, "library", "team")) == 1 + told

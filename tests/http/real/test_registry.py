@@ -63,3 +63,17 @@ def test_an_absolute_target_and_one_that_is_not_plain(port: int) -> None:
         refused = say(port, "GET", target)
         assert refused.status == 400, target
         assert refused.json["errors"][0]["code"] == "NAME_INVALID", target
+
+
+def test_a_request_that_is_no_http_is_refused_in_this_form_where_its_path_is_known(port: int) -> None:
+    for lines in ("Content-Length: abc", "Transfer-Encoding: gzip"):
+        refused = say(port, "GET", "/v2/library/x/manifests/1", lines)
+        assert (refused.status, len(refused.json["errors"])) == (400, 1), lines
+        assert refused.headers["docker-distribution-api-version"] == "registry/2.0"
+        assert say(port, "GET", "/health", lines).json["error"] == "bad_request"
+
+
+def test_an_accept_of_any_length(port: int) -> None:
+    lines = [f"Accept: {TYPE}", *("Accept: " + "\xff" * 8000 for _ in range(90))]
+    for name in ("manifests/1", f"blobs/{DIGEST}"):
+        assert say(port, "GET", f"/v2/library/x/{name}", *lines).status == 200
