@@ -155,7 +155,7 @@ class Format:
         `kept` is Entry.kept."""
         return ()
 
-    def render(self, resource: Resource, body: bytes, kept: str) -> tuple[bytes, str]:
+    def render(self, ask: Ask, resource: Resource, body: bytes, kept: str) -> tuple[bytes, str]:
         """What a client is sent for a stored body (Resource.rendered), and the `kept` that goes with it."""
         return body, kept
 

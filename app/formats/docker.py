@@ -19,8 +19,8 @@ from typing import BinaryIO
 from app.errors import BadRequest, Forbidden
 from app.formats.base import matches
 from app.formats.oci_accept import negotiated
-from app.formats.oci_lists import KEPT, OF_REFERRERS, PAGING, canonical, chosen, cut, list_headers, namespace
-from app.formats.oci_manifests import INDEX, MANIFEST_TYPES, SCHEMA1, read_manifest
+from app.formats.oci_lists import KEPT, OF_REFERRERS, PAGING, canonical, list_headers, namespace, paged, upstreams
+from app.formats.oci_manifests import INDEX, MANIFEST_TYPES, SCHEMA1, read_manifest, read_referrers
 from app.formats.oci_names import CATALOG, Endpoint, Target, digest_of, parse, referrers_tag, valid_name
 from app.resource import Ask, Digest, Format, Headers, Literal, Reading, Repository, Resource
 
@@ -43,8 +43,8 @@ class Docker(Format):
         ttl, path = repository.mutable_ttl, target.path
         base = Resource(repository, path, path, ttl=ttl, area=target.name, format=self)
         if target.kind is Endpoint.TAGS:
-            page = _paged(base, canonical(ask.query, PAGING), "application/json", ("Link",))
-            return replace(page, whole=True, rendered=chosen(page.query))
+            query = upstreams(canonical(ask.query, PAGING))
+            return replace(_paged(base, query, "application/json", ("Link",)), whole=True, rendered=True)
         if target.kind is Endpoint.REFERRERS:
             return _referrers(base, target, canonical(ask.query, OF_REFERRERS))
         if target.digest is not None:
@@ -53,6 +53,8 @@ class Docker(Format):
 
     def read(self, resource: Resource, body: BinaryIO) -> Reading:
         """See Format. What stands under a referrers tag and is no index is no list (Listing Referrers)."""
+        if parse(resource.path).kind is Endpoint.REFERRERS:
+            return read_referrers(body)
         reading = read_manifest(parse(resource.path), body)
         if resource.blank is not None and reading.content_type != INDEX:
             raise ValueError("this is no list of referrers")
@@ -74,7 +76,7 @@ class Docker(Format):
         """See Format; by what was asked, so that a referrers tag's manifest reads like any other list."""
         asked = parse(ask.path)
         lines = [("Docker-Distribution-Api-Version", "registry/2.0")]
-        if (registry := namespace(ask)) in resource.repository.serves:
+        if (registry := namespace(ask)).lower() in resource.repository.serves:
             lines.append(("OCI-Namespace", registry))
         if asked.kind in (Endpoint.TAGS, Endpoint.REFERRERS):
             return (*lines, *list_headers(ask, resource, kept))
@@ -82,9 +84,9 @@ class Docker(Format):
             lines.append(("Docker-Content-Digest", known))
         return (*lines, ("Vary", "Accept")) if asked.tag else tuple(lines)
 
-    def render(self, resource: Resource, body: bytes, kept: str) -> tuple[bytes, str]:
+    def render(self, ask: Ask, resource: Resource, body: bytes, kept: str) -> tuple[bytes, str]:
         """See Format: tag lists alone."""
-        return cut(resource, body, kept)
+        return paged(ask, resource, body, kept)
 
 
 DOCKER = Docker()
@@ -147,7 +149,8 @@ def _by_digest(base: Resource, target: Target) -> Resource:
     )
     if target.kind is Endpoint.BLOBS:
         return fixed
-    return replace(fixed, headers={"Accept": ", ".join((*MANIFEST_TYPES, "*/*"))}, index=True, whole=True)
+    accept = ", ".join((*MANIFEST_TYPES, "*/*"))
+    return replace(fixed, headers={"Accept": accept}, index=True, whole=True, head_first=True)
 
 
 def _referrers(base: Resource, target: Target, query: str) -> Resource:
@@ -155,7 +158,8 @@ def _referrers(base: Resource, target: Target, query: str) -> Resource:
     subject = digest_of(target.reference)
     path = Target(Endpoint.MANIFESTS, target.name, referrers_tag(subject)).path
     tag = _by_tag(replace(base, path=path), "referrers", INDEX)
-    return replace(_paged(base, query, INDEX, KEPT), otherwise=replace(tag, blank=NO_REFERRERS))
+    listed = replace(_paged(base, query, INDEX, KEPT), index=True, whole=True)
+    return replace(listed, otherwise=replace(tag, blank=NO_REFERRERS))
 
 
 def _paged(base: Resource, query: str, accept: str, keep: tuple[str, ...]) -> Resource:

@@ -9,6 +9,7 @@ import json
 import re
 import urllib.parse
 from collections.abc import Iterator
+from typing import Any
 
 from app.errors import BadRequest
 from app.formats.oci_names import valid_tag
@@ -57,36 +58,59 @@ def list_headers(ask: Ask, resource: Resource, kept: str) -> Headers:
     return tuple(found)
 
 
-def chosen(query: str) -> bool:
-    """Whether a canonical query asks for a part of a list that this server can cut itself."""
-    return not {"n", "last"}.isdisjoint(_parameters(query))
+def upstreams(query: str) -> str:
+    """What of a canonical query upstream is asked: n=0 is answered here, and some registries refuse it."""
+    return "" if _parameters(query).get("n") == "0" else query
 
 
-def cut(resource: Resource, body: bytes, kept: str) -> tuple[bytes, str]:
-    """The page of a tag list that was asked for, where upstream gave all of it; with the Link to the next.
+def paged(ask: Ask, resource: Resource, body: bytes, kept: str) -> tuple[bytes, str]:
+    """A tag list as the specification wants it (Listing Tags): under the name that was asked for, in order, and no
+    more of it than was asked for, with the Link to the rest.
 
-    An upstream that pages says so by its Link, or by a page that fits. docker-registry 2 knows neither n nor last.
-    What no client could pull by is left out of a page that is written here: it could not stand in a Link either.
+    An upstream that pages by itself says so by its Link, and only the name is ours. docker-registry 2 knows neither
+    n nor last, and lists in no order; a tag that no client could pull by is left out, as no Link could say it.
     """
-    asked = _parameters(resource.query)
-    number, last = int(asked.get("n", "-1")), asked.get("last", "")
-    listed = _tags(body) if (number >= 0 or last) and "Link: " not in kept else []
-    tags = sorted(tag for tag in listed if tag > last and valid_tag(tag))
-    page = tags[:number] if number >= 0 else tags
-    if len(page) == len(listed):
+    document = _document(body)
+    listed = _tags(document)
+    if document is None or listed is None:
         return body, kept
-    text = json.dumps({**json.loads(body), "tags": page}).encode()
-    if len(page) == len(tags) or not page:
-        return text, kept
-    return text, f'Link: </{resource.path}?{_encoded(asked | {"last": page[-1]})}>; rel="next"'
+    asked = _parameters(canonical(ask.query, PAGING))
+    number, last = _wanted(ask.query), asked.get("last", "")
+    if "Link: " not in kept or number == 0:
+        listed, kept = sorted(tag for tag in listed if tag > last and valid_tag(tag)), ""
+    page = listed[:number] if number >= 0 and not kept else listed
+    told = {**document, "name": _name(ask), "tags": page}
+    if page and len(page) < len(listed):
+        kept = f'Link: </{resource.path}?{_encoded(asked | {"last": page[-1]})}>; rel="next"'
+    return body if told == document else json.dumps(told).encode(), kept
 
 
-def _tags(body: bytes) -> list[str]:
+def _wanted(query: str) -> int:
+    """The n of a query, -1 where it has none."""
+    said = _parameters(query).get("n", "")
+    return int(said) if _NUMBER.fullmatch(said) else -1
+
+
+def _name(ask: Ask) -> str:
+    """The image as the client calls it: behind /v2/ that may begin with this repository's name."""
+    path = urllib.parse.unquote(ask.url_path) if ask.url_path.startswith("/v2/") else f"/{ask.path}"
+    return path.removeprefix("/v2/").removesuffix("/tags/list")
+
+
+def _document(body: bytes) -> dict[str, Any] | None:
     try:
-        found = json.loads(body)["tags"]
-    except (ValueError, TypeError, KeyError, RecursionError):
-        return []
-    return found if isinstance(found, list) and all(isinstance(tag, str) for tag in found) else []
+        found = json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def _tags(document: dict[str, Any] | None) -> list[str] | None:
+    """A repository that lost its last tag has null for a list with docker-registry."""
+    if document is None or "tags" not in document:
+        return None
+    found = [] if document["tags"] is None else document["tags"]
+    return found if isinstance(found, list) and all(isinstance(tag, str) for tag in found) else None
 
 
 def _next(ask: Ask, resource: Resource, link: str) -> str:
@@ -95,7 +119,7 @@ def _next(ask: Ask, resource: Resource, link: str) -> str:
     Of upstream's Link only known parameters are repeated, and only where it leads to another page of this list;
     with the client's own ?ns=, without which its next request would be another image's. n=0 has no next page.
     """
-    if not _URL_PATH.fullmatch(ask.url_path) or _parameters(resource.query).get("n") == "0":
+    if not _URL_PATH.fullmatch(ask.url_path) or not _wanted(ask.query):
         return ""
     pages = (_page(target, resource) for target in _targets(link))
     page = next((each for each in pages if each not in ("", resource.query)), "")

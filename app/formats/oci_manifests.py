@@ -45,6 +45,14 @@ def read_manifest(target: Target, body: BinaryIO) -> Reading:
     return Reading(tuple(links), _content_type(document))
 
 
+def read_referrers(body: BinaryIO) -> Reading:
+    """A list of referrers: its type is the index's whatever upstream calls it; what it lists is nobody's member."""
+    document = _document(body.read(LARGEST + 1))
+    if not isinstance(document.get("manifests"), list):
+        raise ValueError("this is no list of referrers")
+    return Reading((), INDEX)
+
+
 def _document(data: bytes) -> Document:
     if len(data) > LARGEST:
         raise ValueError(f"a manifest is no larger than {LARGEST} bytes")

@@ -26,7 +26,7 @@ from flask.blueprints import BlueprintSetupState
 
 from app import paths
 from app.errors import BadRequest, MethodNotAllowed, NotFound
-from app.formats.docker import CATALOG, DOCKER, parse
+from app.formats.docker import CATALOG, DOCKER
 from app.repositories import Repositories
 from app.resource import Ask, Repository
 from app.web import client, oci
@@ -41,7 +41,6 @@ PAGE, MOST = 100, 1000  # names of a catalog's page, where nobody says how many 
 RECENT = 10.0  # seconds for which a worker answers from what it read: anybody may ask, and each reading is a table's
 HELD = 10_000  # names of one repository kept for so long; of a larger one every page is read by itself
 NUMBER = re.compile(r"[0-9]{1,18}")
-NOTHING = re.compile(r"0{1,18}")
 SHOWN = 100  # characters of what a client wrote in a message
 RECENTLY = "artifactapi.catalog"  # the application's key of its Recent
 
@@ -88,6 +87,12 @@ def is_api(name: str, raw: str) -> bool:
     return found is not None and is_docker(found) and raw.partition("/")[0] == "v2"
 
 
+def addressed() -> bool:
+    """Whether the present request came to this API below a repository's own address."""
+    raw = client.raw_path(request.environ)
+    return raw.startswith(f"{OWN_PREFIX}/") and is_api(*client.split(request.environ, OWN_PREFIX))
+
+
 def is_docker(source: Repository) -> bool:
     return source.package == DOCKER.name
 
@@ -101,8 +106,6 @@ def answer(ask: Ask, source: Repository) -> Response:
         return _json({})
     if rest.removesuffix("/") == "_catalog":
         return _catalog(ask, source)
-    if rest.endswith("/tags/list") and NOTHING.fullmatch(_said(ask, "n") or ""):
-        return _no_tags(ask, source)
     return serve(ask, source)
 
 
@@ -189,12 +192,6 @@ def _picked(path: str) -> tuple[Repository, str]:
 def _said(ask: Ask, name: str) -> str | None:
     """The first value of a query's parameter, "" where it has none; None without the parameter."""
     return parse_qs(ask.query, keep_blank_values=True).get(name, [None])[0]
-
-
-def _no_tags(ask: Ask, source: Repository) -> Response:
-    """The empty list that `n=0` asks for (Listing Tags), behind the same gates as any other."""
-    DOCKER.resolve(source, ask)
-    return _json({"name": parse(ask.path).name, "tags": []})
 
 
 def _catalog(ask: Ask, source: Repository | None) -> Response:

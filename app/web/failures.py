@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 import traceback
+from dataclasses import replace
 
 from flask import Flask, Response, g, request
 from werkzeug.exceptions import HTTPException
 from werkzeug.exceptions import MethodNotAllowed as WrongMethod
 
 from app.errors import DEFECT, ArtifactError, MethodNotAllowed, StoreDown
-from app.web import client, problem
+from app.web import client, docker, problem
 from app.web.node import ask, node
 
 log = logging.getLogger(__name__)
@@ -29,6 +30,8 @@ def _begin() -> None:
 def _answer(error: Exception) -> Response:
     """Every exception as JSON; what is not ours is a defect, logged whole and told as nothing but a 500."""
     detail = ""
+    if not ask().repository and docker.addressed():  # refused before any view knew what it is about
+        g.ask = replace(ask(), route="v2")
     if isinstance(error, HTTPException):
         error = _ours(error)
     elif not isinstance(error, ArtifactError):

@@ -2,10 +2,10 @@
 
     404  BLOB_UNKNOWN, MANIFEST_UNKNOWN or NAME_UNKNOWN, by what the path names     405  UNSUPPORTED
          (upstream's 401 and 403: BLOB_UNKNOWN or NAME_UNKNOWN)
-    400  NAME_INVALID, DIGEST_INVALID, MANIFEST_INVALID, PAGINATION_NUMBER_INVALID   416  SIZE_INVALID
+    400  NAME_INVALID, DIGEST_INVALID, MANIFEST_INVALID, UNSUPPORTED   416  SIZE_INVALID
     401  UNAUTHORIZED       403  DENIED       500  UNKNOWN       other 5xx  UNAVAILABLE       429  TOOMANYREQUESTS
 
-PAGINATION_NUMBER_INVALID and the two of 5xx are not in its table: what docker's own registry says.
+The two of 5xx are not in its table: what docker's own registry says.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ PAUSE = 5.0  # seconds to ask for where an upstream that counts requests does no
 BY_CODE = {
     "digest_invalid": "DIGEST_INVALID",
     "tag_invalid": "MANIFEST_INVALID",  # its table has no word for a tag
-    "pagination_number_invalid": "PAGINATION_NUMBER_INVALID",
+    "pagination_number_invalid": "UNSUPPORTED",  # nor for a number; docker's registry has one of its own
     "unsupported": "UNSUPPORTED",
 }
 BY_STATUS = {

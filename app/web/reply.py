@@ -91,7 +91,7 @@ def _rendered(ask: Ask, resource: Resource, outcome: Served) -> Answer:
         return _stored(ask, resource, outcome)
     outcome.file.seek(0)
     stored = outcome.file.read()
-    body, kept = resource.format.render(resource, stored, outcome.entry.kept)
+    body, kept = resource.format.render(ask, resource, stored, outcome.entry.kept)
     if body == stored:
         return _stored(ask, resource, outcome)
     return _literal(ask, resource, outcome, Literal(body, outcome.entry.content_type), kept)

@@ -36,6 +36,8 @@ def serve(ask: Ask, source: Repository) -> Response:
     if served is None:
         return _hand_over(ask, None)
     with closing(served.file):
+        if resource.rendered and served.entry.size > SMALL:  # writing it anew takes time, too
+            return _hand_over(ask, served)
         reply = answer(ask, resource, served)
         if ask.method == "HEAD" or (reply.length or 0) <= SMALL:
             if (reply.length or 0) > AT_ONCE:

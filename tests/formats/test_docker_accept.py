@@ -80,7 +80,8 @@ def test_nothing_but_a_tag_has_variants(path: str) -> None:
     [
         (TAGS, "n=2&last=b", "last=b&n=2"),
         (TAGS, "last=b&n=2", "last=b&n=2"),
-        (TAGS, "n=0", "n=0"),
+        (TAGS, "n=0", ""),
+        (TAGS, "n=00&last=b", ""),
         (TAGS, "n=007", "n=7"),
         (TAGS, "n=", ""),
         (TAGS, "last=", ""),

@@ -125,11 +125,19 @@ def test_a_link_made_to_be_slow_is_not() -> None:
 UNPAGED = [f"t{number}" for number in (3, 1, 2, 5, 4)]
 
 
+def shown(query: str, tags: object, kept: str = "", url_path: str = "") -> tuple[dict[str, object], str]:
+    """A tag list as a client gets it, and the headers kept with it."""
+    asked = ask("v2/a/b/tags/list", query, url_path=url_path)
+    body = json.dumps({"name": "a/b", "tags": tags}).encode()
+    text, kept = DOCKER.render(asked, DOCKER.resolve(remote(), asked), body, kept)
+    return json.loads(text), kept
+
+
 @pytest.mark.parametrize(
     ("query", "expected", "link"),
     [
-        ("", None, ""),
-        ("n=9", None, ""),
+        ("", ["t1", "t2", "t3", "t4", "t5"], ""),
+        ("n=9", ["t1", "t2", "t3", "t4", "t5"], ""),
         ("n=2", ["t1", "t2"], "last=t2&n=2"),
         ("n=2&last=t2", ["t3", "t4"], "last=t4&n=2"),
         ("n=2&last=t4", ["t5"], ""),
@@ -139,18 +147,28 @@ UNPAGED = [f"t{number}" for number in (3, 1, 2, 5, 4)]
         ("n=1&last=a", ["t1"], "last=t1&n=1"),
     ],
 )
-def test_a_list_that_upstream_did_not_page_is_cut_here(query: str, expected: list[str] | None, link: str) -> None:
-    resource = DOCKER.resolve(remote(), ask("v2/a/b/tags/list", query))
-    body = json.dumps({"name": "a/b", "tags": UNPAGED}).encode()
-    shown, kept = DOCKER.render(resource, body, "")
-    assert json.loads(shown)["tags"] == (UNPAGED if expected is None else expected)
+def test_a_list_that_upstream_did_not_page_is_put_in_order_and_cut(
+    query: str, expected: list[str], link: str
+) -> None:
+    told, kept = shown(query, UNPAGED)
+    assert told == {"name": "a/b", "tags": expected}
     assert kept == (f'Link: </v2/a/b/tags/list?{link}>; rel="next"' if link else "")
 
 
 def test_a_page_of_an_upstream_that_pages_is_left_alone() -> None:
-    resource = DOCKER.resolve(remote(), ask("v2/a/b/tags/list", "n=2"))
-    body, kept = b'{"name":"a/b","tags":["x","y","z"]}', 'Link: </v2/a/b/tags/list?n=2&last=z>; rel="next"'
-    assert DOCKER.render(resource, body, kept) == (body, kept)
+    kept = 'Link: </v2/a/b/tags/list?n=2&last=z>; rel="next"'
+    assert shown("n=2", ["x", "z", "y"], kept) == ({"name": "a/b", "tags": ["x", "z", "y"]}, kept)
+    assert shown("n=0", ["x", "z", "y"], kept) == ({"name": "a/b", "tags": []}, "")
+
+
+def test_a_list_has_the_name_that_the_client_says() -> None:
+    assert shown("", ["x"], url_path="/v2/hub/a/b/tags/list")[0]["name"] == "hub/a/b"
+    assert shown("", ["x"], url_path="/v2/a%2Fb/tags/list")[0]["name"] == "a/b"
+    assert shown("", ["x"], url_path="/repository/v2/v2/a/b/tags/list")[0]["name"] == "a/b"
+
+
+def test_no_tags_are_an_empty_list() -> None:
+    assert shown("", None)[0]["tags"] == shown("n=2", None)[0]["tags"] == []
 
 
 STRANGE = ["\u20ac", "a b", "-", "t2", "", "t1", "a\r\nX: y", "t3", "\ud800", "x" * 129]
@@ -158,15 +176,14 @@ STRANGE = ["\u20ac", "a b", "-", "t2", "", "t1", "a\r\nX: y", "t3", "\ud800", "x
 
 def test_what_no_tag_can_be_is_in_no_page() -> None:
     """A Link in latin-1 could not even say it."""
-    body = json.dumps({"name": "a/b", "tags": STRANGE}).encode()
     for query, expected, link in (("n=2", ["t1", "t2"], "last=t2&n=2"), ("n=2&last=t2", ["t3"], "")):
-        shown, kept = DOCKER.render(DOCKER.resolve(remote(), ask("v2/a/b/tags/list", query)), body, "")
-        assert json.loads(shown)["tags"] == expected
+        told, kept = shown(query, STRANGE)
+        assert told["tags"] == expected
         assert kept == (f'Link: </v2/a/b/tags/list?{link}>; rel="next"' if link else "")
         kept.encode("latin-1")
 
 
-@pytest.mark.parametrize("body", [b"", b"[]", b"{}", b'{"tags":null}', b'{"tags":[1,2,3]}', b"[" * 100_000])
+@pytest.mark.parametrize("body", [b"", b"[]", b"{}", b'{"tags":7}', b'{"tags":[1,2,3]}', b"[" * 100_000])
 def test_what_is_no_list_of_tags_is_left_alone(body: bytes) -> None:
-    resource = DOCKER.resolve(remote(), ask("v2/a/b/tags/list", "n=1"))
-    assert DOCKER.render(resource, body, "") == (body, "")
+    asked = ask("v2/a/b/tags/list", "n=1")
+    assert DOCKER.render(asked, DOCKER.resolve(remote(), asked), body, "") == (body, "")
