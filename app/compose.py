@@ -25,7 +25,7 @@ from app.stores.postgres import PostgresIndex
 from app.stores.redis import RedisMemory
 from app.upstream import Upstreams
 from app.visit import Visits
-from app.web import admin, docker, failures, local, remote, repository
+from app.web import admin, docker, failures, images, local, remote, repository
 from app.web.carrier import Carrier
 from app.web.finish import Finish, Tally
 from app.web.handover import HANDED, Handover
@@ -70,6 +70,7 @@ def worker(settings: Settings, repositories: Repositories, clock: Clock = time.t
     finish = Finish(Tally(memory), repositories)
     app.extensions[EXTENSION] = Node(settings, repositories, shelf, memory, handover, finish)
     failures.install(app)
+    images.install(app)
     for each in (repository, docker, remote, local, admin):
         app.register_blueprint(each.blueprint)
     admin.exporter.init_app(app)

@@ -1,4 +1,4 @@
-"""Which repository a path below /v2/ means, and a catalog's pages: the pure parts of app/web/docker.py as tables."""
+"""Which repository a path below /v2/ means, and a catalog's pages: the pure parts of both, as tables."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from app.errors import NotFound
 from app.repositories import Repositories
 from app.resource import Kind, Repository
-from app.web import client, docker
+from app.web import client, docker, images
 
 PROXIES = (ipaddress.ip_network("10.0.0.0/8"),)
 
@@ -131,7 +131,7 @@ def names(repository: str, after: str, limit: int) -> Sequence[str]:
 @pytest.mark.parametrize("size", [1, 2, 3, 4, 5, 6])
 def test_the_pages_of_a_catalog_are_all_of_it_in_order(size: int) -> None:
     found: list[str] = []
-    while one := docker.page(STORED, found[-1] if found else "", size, names):
+    while one := images.page(STORED, found[-1] if found else "", size, names):
         assert len(one) <= size
         found += one
     assert found == sorted(ORDER) == ORDER
@@ -143,14 +143,14 @@ def test_the_pages_of_a_catalog_are_all_of_it_in_order(size: int) -> None:
      ("a0", 4), ("c/x", 5), ("zzz", 5)],
 )  # fmt: skip
 def test_a_page_begins_after_a_name_that_need_not_exist(last: str, rest: int) -> None:
-    assert docker.page(STORED, last, 9, names) == ORDER[rest:]
+    assert images.page(STORED, last, 9, names) == ORDER[rest:]
 
 
 def test_an_empty_page_reads_nothing() -> None:
     def never(repository: str, after: str, limit: int) -> Sequence[str]:
         raise AssertionError
 
-    assert docker.page(STORED, "", 0, never) == []
+    assert images.page(STORED, "", 0, never) == []
 
 
 def test_however_pages_are_chosen_the_names_are_read_once_in_a_while() -> None:
@@ -160,13 +160,13 @@ def test_however_pages_are_chosen_the_names_are_read_once_in_a_while() -> None:
         asked.append(repository)
         return [name for name in stored if name > after][:limit]
 
-    recent = docker.Recent(read, lambda: now)
+    recent = images.Recent(read, lambda: now)
     for after, limit, expected in (("", 9, stored), ("a", 1, ["b"]), ("aa", 9, ["b", "c/d"]), ("z", 9, [])):
         assert list(recent.names("r", after, limit)) == expected
     assert asked == ["r"]
     assert list(recent.names("s", "", 1)) == ["a"]
     stored.append("e")
-    now += docker.RECENT - 0.1
+    now += images.RECENT - 0.1
     assert list(recent.names("r", "b", 9)) == ["c/d"]
     now += 0.1
     assert list(recent.names("r", "b", 9)) == ["c/d", "e"]
@@ -176,8 +176,8 @@ def test_however_pages_are_chosen_the_names_are_read_once_in_a_while() -> None:
 
 
 def test_of_a_huge_repository_only_the_page_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(docker, "HELD", 3)
+    monkeypatch.setattr(images, "HELD", 3)
     stored = ["a", "b", "c", "d", "e"]
-    recent = docker.Recent(lambda _, after, limit: [name for name in stored if name > after][:limit], lambda: 0.0)
+    recent = images.Recent(lambda _, after, limit: [name for name in stored if name > after][:limit], lambda: 0.0)
     assert list(recent.names("r", "c", 9)) == ["d", "e"]
     assert list(recent.names("r", "", 4)) == ["a", "b", "c", "d"]
