@@ -45,7 +45,9 @@ def adopted(fetch: Fetch, resource: Resource, fence: int) -> Adoption | None:
         announced = _announced(fetch, resource, entry)
         return Adoption(announced, "REVALIDATED", lasting=True) if announced else None
     except (UpstreamError, Unavailable) as error:
-        if isinstance(error, UpstreamDenied | UpstreamLied) or error.code == "upstream_busy":
+        if error.code == "upstream_busy":  # whoever makes it so must not be able to have bytes vouched for
+            raise
+        if isinstance(error, UpstreamDenied | UpstreamLied):
             return None
         return Adoption(entry, "HIT", lasting=False) if _vouched(fetch, resource, expected) else None
 

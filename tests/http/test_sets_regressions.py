@@ -11,6 +11,7 @@ import pytest
 
 from app import sets
 from app.errors import StoreDown
+from app.fetch import Fetch
 from app.fills.fill import Fill
 from app.records import Records
 from app.resource import Entry, Resource
@@ -177,10 +178,11 @@ def _old_again(*_: Any) -> Reply:
     return whole(200, {"Content-Type": "text/xml"}, b"old files")
 
 
-LATE = [as_it_was, *map(_status, (304, 404, 403, 503)), _reset, _old_again]
+LATE = {"as it was": as_it_was, "a reset": _reset, "the old bytes": _old_again}
+LATE |= {str(code): _status(code) for code in (304, 404, 403, 503)}
 
 
-@pytest.mark.parametrize("late", LATE)
+@pytest.mark.parametrize("late", LATE.values(), ids=LATE.keys())
 def test_what_an_older_visit_learns_of_an_old_member_leaves_the_new_one(
     node: Node, upstream: Upstream, late: Fault
 ) -> None:
@@ -194,7 +196,7 @@ def test_what_an_older_visit_learns_of_an_old_member_leaves_the_new_one(
     assert_switched(node, NEW)
 
 
-@pytest.mark.parametrize("late", LATE)
+@pytest.mark.parametrize("late", LATE.values(), ids=LATE.keys())
 def test_what_a_younger_visit_learns_of_an_old_member_leaves_the_new_one(
     node: Node, upstream: Upstream, late: Fault
 ) -> None:
@@ -211,6 +213,34 @@ def test_what_a_younger_visit_learns_of_an_old_member_leaves_the_new_one(
             gate.open()
             landed(REPOMD)
             assert_switched(node, NEW)
+    assert_switched(node, NEW)
+
+
+def test_what_is_learnt_of_a_copy_that_was_read_before_the_switch_leaves_the_new_one(
+    node: Node, upstream: Upstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A HEAD that read of the old copy, then paused, and took its fence after the switch."""
+    prime(node, upstream, OLD, "primary", "filelists")
+    upstream.fault(lambda reply, seen: whole(304, {}, b"") if seen.method == "HEAD" else reply, FILES)
+    node.clock.forward(101)
+    gate, fence = Gate(), Fetch.fence
+
+    def paused(fetch: Fetch, known: Known) -> int:
+        if threading.current_thread().name.startswith("fill HEAD"):
+            gate.come()
+        return fence(fetch, known)
+
+    monkeypatch.setattr(Fetch, "fence", paused)
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(node.app.test_client().head, URL + FILES, buffered=True)
+        gate.reached()
+        try:
+            NEW.publish(upstream)
+            stored(node, REPOMD)
+            landed(REPOMD)
+        finally:
+            gate.open()
+    node.idle()
     assert_switched(node, NEW)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -12,26 +11,12 @@ from typing import Any
 import pytest
 
 from tests.http.conftest import QUICK
+from tests.http.images import OCI, digest, image
 from tests.http.node import Node, body
 from tests.upstreams import Upstream
 
-OCI = "application/vnd.oci.image.manifest.v1+json"
 LAYER = b"a layer" * 20_000
-
-
-def digest(body: bytes) -> str:
-    return f"sha256:{hashlib.sha256(body).hexdigest()}"
-
-
-def manifest(layer: bytes, note: str = "") -> bytes:
-    """An image of one layer; `note` makes it another one."""
-    listed = {"mediaType": "application/vnd.oci.image.layer.v1.tar", "digest": digest(layer), "size": len(layer)}
-    config = {"mediaType": "application/vnd.oci.image.config.v1+json", "digest": digest(b"{}"), "size": 2}
-    image = {"schemaVersion": 2, "mediaType": OCI, "config": config, "layers": [listed], "annotations": {"n": note}}
-    return json.dumps(image).encode()
-
-
-ONE, TWO = manifest(LAYER, "one"), manifest(LAYER, "two")
+ONE, TWO = image(LAYER, annotations={"n": "one"}), image(LAYER, annotations={"n": "two"})
 TAG = "/v2/team/app/manifests/latest"
 BLOB = f"/v2/team/app/blobs/{digest(LAYER)}"
 
@@ -44,11 +29,11 @@ def node(upstream: Upstream, tmp_path: Path, database_url: str, redis_url: str) 
         yield node
 
 
-def offer(upstream: Upstream, image: bytes, name: str = "team/app") -> None:
+def offer(upstream: Upstream, manifest: bytes, name: str = "team/app") -> None:
     """Push, as it were: the tag, the digest and the layer."""
-    for reference in ("latest", digest(image)):
+    for reference in ("latest", digest(manifest)):
         path = f"/v2/{name}/manifests/{reference}"
-        upstream.put(path, image, Content_Type=OCI, Docker_Content_Digest=digest(image))
+        upstream.put(path, manifest, Content_Type=OCI, Docker_Content_Digest=digest(manifest))
     upstream.put(f"/v2/{name}/blobs/{digest(LAYER)}", LAYER, Docker_Content_Digest=digest(LAYER))
 
 
