@@ -79,8 +79,10 @@ def is_api(name: str, raw: str) -> bool:
 
 def addressed() -> bool:
     """Whether the present request came to this API below a repository's own address."""
-    raw = client.raw_path(request.environ)
-    return raw.startswith(f"{OWN_PREFIX}/") and is_api(*client.split(request.environ, OWN_PREFIX))
+    try:
+        return is_api(*client.split(request.environ, OWN_PREFIX))
+    except BadRequest:  # another prefix, or a name that is none
+        return False
 
 
 def is_docker(source: Repository) -> bool:
