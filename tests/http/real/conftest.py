@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.http.real.asking import BIG, TOKEN
-from tests.stack import Stack, StackFactory
+from tests.stack import Stack, StackFactory, eventually
 from tests.upstreams import Upstream
 
 
@@ -26,6 +26,7 @@ def stack(stack_factory: StackFactory, origin: Upstream) -> Iterator[Stack]:
     team = {"package": "generic"}
     document = {"remotes": {"up": remote}, "locals": {"team": team, "again": team | {"overwrite": True}}}
     stack = stack_factory(document, "real", ADMIN_TOKEN=TOKEN, WORKERS="4").start()
+    eventually(lambda: len(stack.workers()) == 4, "four workers")  # it is ready with the first
     yield stack
     stack.close()
 
