@@ -34,6 +34,7 @@ Fetched = Callable[[Resource], tuple[Entry, bool]]
 log = logging.getLogger(__name__)
 
 ATTEMPTS = 5  # at a set that upstream replaces while it is fetched
+LENIENT = 3  # visits in a row after which a listed file with a plain name may be one that upstream does not offer
 QUIET = 3.0  # seconds for who was given the old root to fetch what it names by a name that changes its meaning
 PAUSE = 0.2  # seconds before each further attempt, so that a publisher comes to an end
 
@@ -49,6 +50,7 @@ class Edition:
     dropped: list[str] = field(default_factory=list)
     unnamed: bool = False  # something came of which the root says nothing
     last: bool = False  # of the attempts
+    lenient: bool = False  # and of visits that all found upstream's set not whole
 
 
 class Moved(UpstreamLied):
@@ -123,7 +125,7 @@ class Sets:
 
     def _gather(self, visit: Visit, old: Entry, root: Entry, *, last: bool) -> Edition:
         entry, links = self.records.read(visit.resource, root)
-        edition = Edition(entry, links, last=last)
+        edition = Edition(entry, links, last=last, lenient=last and old.failures >= LENIENT)
         before, after = self._before(visit, old), resolved(visit.resource, links, Role.MEMBER)
         stored = self._stored(visit, before | after)
         held = {slot for key, member in before.items() if _can_be(stored.get(key), member) for slot in member.slots}
@@ -175,7 +177,9 @@ class Sets:
             with self.fetch.open(resource, "GET", None) as download:
                 return self.fetch.body(visit, resource, download)
         except NotFound:
-            if member.digest is not None or (member.signs and not edition.last):
+            if member.digest is not None and not edition.lenient:
+                raise
+            if member.signs and not edition.last:
                 raise
             return None
 

@@ -191,3 +191,21 @@ def test_a_flush_within_a_switch_wins(node: Node, upstream: Upstream) -> None:
     assert node.admin("PUT", "/cache/flush?remote=rpm").status_code == 200
     node.idle()
     assert stored(node, REPOMD) == ("MISS", NEW.repomd)
+
+
+@pytest.mark.parametrize("hashed", [False, True])
+def test_a_listed_file_that_upstream_never_offers(node: Node, upstream: Upstream, hashed: bool) -> None:
+    """Some archives list more than they have: a plain name holds its set up for a while, a checksum for good."""
+    old, new = (Edition({"other": text}, hashed=hashed) for text in (b"old other", b"new other"))
+    prime(node, upstream, old, "primary", "other")
+    old.withdraw(upstream)
+    new.publish(upstream, "other")
+    for _ in range(sets.LENIENT):
+        node.clock.forward(400)  # more than it rests
+        assert expired(node) == "UPDATING"
+        assert stored(node, REPOMD)[1] == old.repomd
+    node.clock.forward(400)
+    assert expired(node) == "UPDATING"
+    assert stored(node, REPOMD)[1] == (old if hashed else new).repomd
+    if not hashed:
+        assert node.get(URL + new.path("other")).status_code == 404
