@@ -21,6 +21,10 @@ ENGINE = [
     "cache.py",
     "shelf.py",
     "fetch.py",
+    "visit.py",
+    "records.py",
+    "sets.py",
+    "adopt.py",
     "freshness.py",
     *(f"fills/{p.name}" for p in (ROOT / "app/fills").glob("*.py")),
 ]
