@@ -6,7 +6,7 @@ ARGS ?=
 PIP := .venv/bin/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint bench clean
+.PHONY: help run test lint bench soak clean
 
 help: ## List every target
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' Makefile | while IFS='|' read -r name text; do \
@@ -15,8 +15,10 @@ help: ## List every target
 run: .venv/run.stamp ## Serve on http://127.0.0.1:8080 until Ctrl-C
 	@exec .venv/bin/python -m app.cli run
 
+# Most of the suite waits for servers and clocks, so three processes keep two cores busy; tests/parallel.py says
+# what they share out. What ARGS names runs in one process, unless it says -n itself.
 test: .venv/test.stamp ## Run every test, or those that ARGS names: make test ARGS='tests/formats -x'
-	@exec .venv/bin/python -m pytest $(ARGS)
+	@exec .venv/bin/python -m pytest $(or $(ARGS),-n 3)
 
 lint: .venv/test.stamp ## Check style, format and types
 	.venv/bin/python -m ruff check .
@@ -26,9 +28,12 @@ lint: .venv/test.stamp ## Check style, format and types
 bench: .venv/test.stamp ## Measure on this machine and print a table
 	@exec .venv/bin/python -m bench $(ARGS)
 
+soak: .venv/test.stamp ## Load a fleet while all it depends on fails: make soak DURATION=600 SEED=1
+	@exec .venv/bin/python -m soak
+
 clean: ## Remove .venv and everything that tools left here; data stays
 	rm -rf .venv build artifactapi.egg-info .mypy_cache .ruff_cache .pytest_cache .coverage
-	find app tests bench -type d -name __pycache__ -prune -exec rm -rf {} + 2>/dev/null || true
+	find app tests bench soak -type d -name __pycache__ -prune -exec rm -rf {} + 2>/dev/null || true
 
 .venv/run.stamp: .venv/made.stamp setup.cfg pyproject.toml
 	@echo "installing artifactapi into .venv (once)"

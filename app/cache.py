@@ -18,6 +18,7 @@
     whole    -       its headers depend on its body: sent when stored, and fetched for a HEAD as for a GET
     switched won     a new edition: the old copy at once, the set behind it replaced as one   UPDATING
     outdated -       its own text says so: never stale, as good as missing                    MISS
+    -        -       the bytes' store is down: passed through, not recorded                   MISS or JOINED
     -        -       upstream has none: what the resource names otherwise, else its blank     (as that), MISS
 
 Fetch, then swap: nothing here deletes a copy to make room for one that is still to come. This file is the
@@ -92,15 +93,16 @@ class Engine:
 
     def _get(self, ask: Ask, resource: Resource) -> Outcome:
         known = self._find(resource)
-        if (served := self.shelf.stored(resource, known)) is not None:
-            return served
-        old = self.shelf.old(known)
+        try:
+            if (served := self.shelf.stored(resource, known)) is not None:
+                return served
+            old = self.shelf.old(resource, known)
+        except StoreDown as error:
+            return self._past(ask, resource, known, error)
         if old is None and resource.repository.kind is Kind.LOCAL:
             raise StoreDown("the bytes of a hosted file are missing or damaged")
         if old is None:
-            known = replace(known, entry=None)
-            asked = ask.method == "HEAD" and not resource.whole
-            return self._told(resource, known) if asked else self._missing(resource, known)
+            return self._fetched(ask, resource, replace(known, entry=None))
         try:
             renew = self._reheaded if ask.method == "HEAD" and not resource.whole else self._renewed
             better = renew(resource, known, old)
@@ -120,6 +122,19 @@ class Engine:
                 raise
             return Known(epoch=0, entry=None, recorded=False)
 
+    def _past(self, ask: Ask, resource: Resource, known: Known, down: StoreDown) -> Outcome:
+        """The bytes cannot be reached: what a remote has upstream is passed through, and not recorded."""
+        if resource.repository.kind is not Kind.REMOTE:
+            raise down
+        try:
+            return self._fetched(ask, resource, replace(known, entry=None, recorded=False))
+        except (UpstreamError, Unavailable) as error:
+            raise (down if known.entry is not None else error) from error
+
+    def _fetched(self, ask: Ask, resource: Resource, known: Known) -> Outcome:
+        asked = ask.method == "HEAD" and not resource.whole
+        return self._told(resource, known) if asked else self._missing(resource, known)
+
     def _board(self, resource: Resource, known: Known) -> tuple[Fill, bool]:
         return self.flights.board(name_of(resource, known.epoch), lambda fill: self.visits.run(fill, resource, known))
 
@@ -130,15 +145,15 @@ class Engine:
         state = "MISS" if won else "JOINED"
         fill.wait_for(Stage.SETTLED if resource.whole else Stage.ARRIVING)
         if resource.whole and (fill.error is not None or fill.entry is not None):
-            return self._settled(fill, state)
+            return self._settled(resource, fill, state)
         if fill.head is not None:
             return Arriving(fill, fill.head, state)
-        return self._settled(fill, state)
+        return self._settled(resource, fill, state)
 
-    def _settled(self, fill: Fill, state: str) -> Served:
+    def _settled(self, resource: Resource, fill: Fill, state: str) -> Served:
         if fill.error is not None:
             raise fill.error
-        served = self.shelf.take(fill.entry, fill.state or state) if fill.entry else None
+        served = self.shelf.serve(resource, fill.entry, fill.state or state) if fill.entry else None
         if served is None:
             raise StoreDown("the stored copy cannot be read", retry_after=1)
         return served
@@ -161,7 +176,7 @@ class Engine:
         if isinstance(fill.error, NotFound | UpstreamDenied):
             raise fill.error
         fill.show(0)
-        served = self.shelf.take(fill.entry, fill.state or "EXPIRED") if fill.entry else None
+        served = self.shelf.serve(resource, fill.entry, fill.state or "EXPIRED") if fill.entry else None
         return served or replace(old, state="STALE")
 
     def _reheaded(self, resource: Resource, known: Known, old: Served) -> Outcome:
@@ -171,5 +186,5 @@ class Engine:
             return old
         if fill.told is not None:
             return Told(fill.told, "EXPIRED")
-        served = self.shelf.take(fill.entry, fill.state) if fill.entry else None
+        served = self.shelf.serve(resource, fill.entry, fill.state) if fill.entry else None
         return served or replace(old, state="STALE")

@@ -18,18 +18,22 @@ from app.config import Settings
 from app.fetch import Fetch
 from app.repositories import Repositories
 from app.shelf import Shelf
-from app.stores.base import Memory
+from app.stores.blobs import Blobs
 from app.stores.catalog import Catalog
 from app.stores.filesystem import FilesystemBlobs
+from app.stores.memory import Memory
 from app.stores.postgres import PostgresIndex
 from app.stores.redis import RedisMemory
+from app.turns import Turns
 from app.upstream import Upstreams
+from app.upstream.peers import Peers
 from app.visit import Visits
-from app.web import admin, docker, failures, images, local, remote, repository
+from app.web import admin, docker, explain, failures, images, local, peers, remote, repository
 from app.web.carrier import Carrier
 from app.web.finish import Finish, Tally
 from app.web.handover import HANDED, Handover
 from app.web.node import EXTENSION, Node
+from app.web.usage import Usage
 
 WORKER_CONNECTIONS = 2  # to Postgres
 FILLS_CONNECTIONS = 8  # to Postgres, for the one process in which every fill commits
@@ -67,26 +71,41 @@ def worker(settings: Settings, repositories: Repositories, clock: Clock = time.t
     app = Flask(__name__, static_folder=None)
     app.url_map.merge_slashes = False
     app.url_map.converters["rest"] = Rest
-    finish = Finish(Tally(memory), repositories)
+    finish = _finish(shelf, repositories)
     app.extensions[EXTENSION] = Node(settings, repositories, shelf, memory, handover, finish)
     failures.install(app)
     images.install(app)
-    for each in (repository, docker, remote, local, admin):
+    for each in (repository, docker, remote, local, peers, explain, admin):
         app.register_blueprint(each.blueprint)
     admin.exporter.init_app(app)
-    metrics.CONFIG.labels(repositories.sha256).set(1)
+    metrics.begin(repositories.sha256, repositories.remotes)
     app.wsgi_app = Departed(app.wsgi_app)  # type: ignore[method-assign]
     return app
 
 
 def carrier(settings: Settings, repositories: Repositories, clock: Clock = time.time) -> Carrier:
     """The fills process's loop over everything a download needs."""
-    memory = RedisMemory(settings.redis_url or "")
+    memory = RedisMemory(settings.redis_url or "", address=settings.node_url or "")
     shelf = _shelf(settings, memory, FILLS_CONNECTIONS, clock)
-    fetch = Fetch(shelf, memory, Upstreams(memory), settings.layout.spool)
-    return Carrier(Engine(shelf, Visits(fetch)), repositories, Finish(Tally(memory), repositories))
+    spools = settings.layout.spool
+    fetch = Fetch(shelf, memory, Upstreams(memory, offline=settings.offline), spools)
+    turns = Turns(shelf, memory, spools, Peers(settings.node_url or ""))
+    return Carrier(Engine(shelf, Visits(fetch, turns)), repositories, _finish(shelf, repositories))
+
+
+def _finish(shelf: Shelf, repositories: Repositories) -> Finish:
+    return Finish(Tally(shelf.catalog.memory), Usage(shelf.catalog.index), repositories)
 
 
 def _shelf(settings: Settings, memory: Memory, connections: int, clock: Clock) -> Shelf:
     index = PostgresIndex(settings.database_url or "", connections=connections)
-    return Shelf(Catalog(index, memory, clock), FilesystemBlobs(settings.layout.blobs), clock)
+    return Shelf(Catalog(index, memory, clock), blobs(settings), clock)
+
+
+def blobs(settings: Settings) -> Blobs:
+    """The store that STORAGE_URL names."""
+    if settings.bucket is None:
+        return FilesystemBlobs(settings.layout.blobs)
+    from app.stores.s3 import S3Blobs  # boto3 takes a third of a second to import
+
+    return S3Blobs(*settings.bucket, endpoint_url=settings.s3_endpoint_url)

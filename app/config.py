@@ -13,12 +13,14 @@ from typing import Any
 
 from marshmallow import EXCLUDE, Schema, ValidationError, fields, validate
 
-from app.layout import Layout
+from app.layout import LONGEST_SOCKET_PATH, Layout
 from app.problems import ConfigError, Problem
 
 __all__ = ["DOCUMENTED", "ConfigError", "Layout", "Network", "Setting", "Settings", "from_environment"]
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+UNIX = "unix:"  # what a HOST begins with that is the path of a unix socket
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,18 +46,34 @@ class Settings:
     log_format: str
     debug: bool
     auth: str
+    s3_endpoint_url: str | None
+    s3_redirect: bool
+    node_url: str | None
+    offline: bool
+    storage_max: int | None
+    storage_min_free: str
+    accel_redirect: str | None
     fills_socket: Path | None = None
 
     @property
     def bind(self) -> str:
-        """`host:port` as gunicorn and URLs write it: an IPv6 address stands in brackets."""
+        """`host:port` as gunicorn and URLs write it: an IPv6 address stands in brackets; or `unix:/a/path`."""
+        if self.host.startswith(UNIX):
+            return self.host
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
     @property
     def layout(self) -> Layout:
         """Where these settings place things on this machine."""
-        place = urllib.parse.unquote(urllib.parse.urlsplit(self.storage_url or "").path)
-        return Layout(self.data_dir, Path(place) if place else None)
+        url = urllib.parse.urlsplit(self.storage_url or "")
+        return Layout(self.data_dir, Path(urllib.parse.unquote(url.path)) if url.scheme == "file" else None)
+
+    @property
+    def bucket(self) -> tuple[str, str] | None:
+        """(bucket, prefix) of an s3:// STORAGE_URL; the prefix is empty or ends with a slash."""
+        url = urllib.parse.urlsplit(self.storage_url or "")
+        prefix = url.path.strip("/")
+        return (url.netloc, f"{prefix}/" if prefix else "") if url.scheme == "s3" else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,10 +118,32 @@ def _public_url(value: str) -> str:
 
 def _storage_url(value: str) -> str:
     if value.startswith("s3://"):
-        raise ValueError("s3:// is not built in this version; leave it unset, or give file:///a/directory")
-    if not re.fullmatch(r"file:///[^?#]+", value):
-        raise ValueError(f'"{value}" is not a directory written as file:///a/directory')
+        if not re.fullmatch(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[A-Za-z0-9!_.*'()/-]*)?", value):
+            raise ValueError(f'"{value}" is not a bucket written as s3://bucket or s3://bucket/prefix')
+    elif not re.fullmatch(r"file:///[^?#]+", value):
+        raise ValueError(f'"{value}" is not written as file:///a/directory or s3://bucket/prefix')
     return value
+
+
+def _bytes(value: str) -> int:
+    """`500G` and the like, in powers of 1024."""
+    match = re.fullmatch(r"(\d{1,15})\s*([KMGTP]?)(i?B)?", value, re.IGNORECASE)
+    if match is None:
+        raise ValueError(f'"{value}" is not a number of bytes such as 500G')
+    return int(match[1]) << 10 * " KMGTP".index(match[2].upper() or " ")
+
+
+def _share(value: str) -> str:
+    """A percentage, or bytes as in _bytes(); kept as text."""
+    if re.fullmatch(r"\d{1,2}(\.\d+)?%", value):
+        return value
+    return str(_bytes(value))
+
+
+def _location(value: str) -> str:
+    if not re.fullmatch(r"/[A-Za-z0-9._/-]*", value):
+        raise ValueError(f'"{value}" is not the path of an nginx location such as /_blobs/')
+    return value.rstrip("/") + "/"
 
 
 def _token(value: str) -> str:
@@ -128,6 +168,8 @@ def _place(value: str) -> Path:
 
 
 def _host(value: str) -> str:
+    if value.startswith(UNIX):
+        return _unix(value)
     host = value.removeprefix("[").removesuffix("]")
     try:
         return str(ipaddress.ip_address(host))
@@ -135,6 +177,13 @@ def _host(value: str) -> str:
         if re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,252}[A-Za-z0-9])?", host):
             return host
     raise ValueError(f'"{value}" is not an address or a host name')
+
+
+def _unix(value: str) -> str:
+    path = value.removeprefix(UNIX)
+    if not path.startswith("/") or path.endswith("/") or len(os.fsencode(path)) > LONGEST_SOCKET_PATH:
+        raise ValueError(f'"{value}" is not unix:/a/path of at most {LONGEST_SOCKET_PATH} bytes')
+    return value
 
 
 def _workers() -> int:
@@ -166,7 +215,8 @@ class _Environment(Schema):
     class Meta:
         unknown = EXCLUDE
 
-    host = _line(_read(_host), "HOST", "127.0.0.1", "the address to listen on")
+    host = _line(_read(_host), "HOST", "127.0.0.1",
+                 "the address to listen on, or unix:/a/path for a proxy on this machine")
     port = _line(fields.Integer, "PORT", 8080, "the port to listen on", **_whole(1, 65535))
     workers = _line(fields.Integer, "WORKERS", _workers, "gunicorn worker processes",
                     shown="2 a core, 2 to 8", **_whole(1, 256))
@@ -179,7 +229,22 @@ class _Environment(Schema):
     redis_url = _line(_read(_url("redis", "rediss", "unix")), "REDIS_URL", None,
                       "a Redis or Valkey server; unset starts an embedded one")
     storage_url = _line(_read(_storage_url), "STORAGE_URL", None,
-                        "where blobs are kept, as file:///a/directory; unset is DATA_DIR/blobs")
+                        "where blobs are kept: file:///a/directory or s3://bucket/prefix; unset is DATA_DIR/blobs")
+    s3_endpoint_url = _line(_read(_url("http", "https")), "S3_ENDPOINT_URL", None,
+                            "an S3 that is not Amazon's; the keys are in the usual AWS_* variables")
+    s3_redirect = _line(fields.Boolean, "S3_REDIRECT", False,
+                        "send clients to S3 itself for stored bodies over 64 KiB, by a presigned link",
+                        shown="false", wants="true or false")
+    storage_max = _line(_read(_bytes), "STORAGE_MAX", None,
+                        "bytes that all blobs together may take, such as 500G; unset is no limit")
+    storage_min_free = _line(_read(_share), "STORAGE_MIN_FREE", "10%",
+                             "what is kept free of the blobs' filesystem, in percent or bytes")
+    node_url = _line(_read(_public_url), "NODE_URL", None,
+                     "where the other nodes of a fleet reach this one, to read what it is downloading")
+    offline = _line(fields.Boolean, "OFFLINE", False, "never ask any upstream",
+                    shown="false", wants="true or false")
+    accel_redirect = _line(_read(_location), "ACCEL_REDIRECT", None,
+                           "the internal location under which nginx serves stored blobs (X-Accel-Redirect)")
     public_url = _line(_read(_public_url), "PUBLIC_URL", None,
                        "the address clients use, where a proxy is in front")
     admin_token = _line(_read(_token), "ADMIN_TOKEN", None,

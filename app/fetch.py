@@ -1,7 +1,8 @@
-"""The parts that a visit to upstream is made of: asking, the lock of a key, fences, a body nobody reads yet."""
+"""The parts that a visit to upstream is made of: asking, fences, a body nobody reads yet."""
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import time
 from collections.abc import Mapping
@@ -13,27 +14,16 @@ from app.errors import ArtifactError, Gone, NotFound, StoreDown, UpstreamDenied,
 from app.fills.fill import Fill
 from app.fills.receive import Receipt, head_of, receive, refuse_html
 from app.fills.spool import Head
-from app.freshness import outdated
 from app.resource import Ask, Entry, Resource
 from app.shelf import Shelf
-from app.stores.base import Held, Memory
 from app.stores.catalog import Known
+from app.stores.memory import Memory, Sighting
 from app.upstream import Download, Upstreams, retry_after
 
 log = logging.getLogger(__name__)
 
 GONE = frozenset({401, 403, 404, 410})
-ELSEWHERE = 10.0  # seconds to wait for another node's fill before fetching beside it
 NO_HEAD = frozenset({400, 405, 501})  # upstreams that know no HEAD
-
-
-class Unlocked:
-    """The null lock: Redis is down, or another node has it for too long; a fence still orders commits."""
-
-    token = ""
-
-    def release(self) -> None:
-        """Nothing is held."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +54,20 @@ class Fetch:
     def open(self, resource: Resource, method: str, entry: Entry | None) -> Download:
         """Ask upstream, conditionally where `entry` can be compared; counts and times its answer."""
         begun = time.monotonic()
-        download = self.upstreams.open(resource, method, validators(resource, entry))
+        try:
+            download = self.upstreams.open(resource, method, validators(resource, entry))
+        except ArtifactError as error:
+            self.sight(resource, error.upstream_status, error.message)
+            raise
+        self.sight(resource, download.status)
         metrics.upstream(resource.repository.name, download.status, time.monotonic() - begun)
         metrics.quota(resource.repository.name, download.headers)
         return download
+
+    def sight(self, resource: Resource, status: int, problem: str = "") -> None:
+        """Remember what upstream did, for who asks why."""
+        with contextlib.suppress(StoreDown):
+            self.memory.sight(resource.repository.name, resource.key, Sighting(self.shelf.clock(), status, problem))
 
     def head(self, resource: Resource, entry: Entry | None) -> Download:
         """HEAD upstream; a GET whose body is left alone where upstream knows no HEAD."""
@@ -110,38 +110,7 @@ class Fetch:
         now = self.shelf.clock()
         return replace(entry, fetched=now, checked=now, fence=fence)
 
-    # -- the lock of a key --------------------------------------------------------------------------------
-
-    def lock(self, name: str) -> Held | None:
-        """The fleet's lock of that name, or None where someone has it."""
-        try:
-            return self.memory.lock(name)
-        except StoreDown:
-            return Unlocked()
-
-    def turn(self, fill: Fill, resource: Resource, known: Known) -> Held | None:
-        """The lock of the key, once it is ours; None where the fill was settled by what another node stored."""
-        held = self.lock(fill.name)
-        if held is not None:
-            return held
-        if known.entry is not None:
-            fill.settle(known.entry, "UPDATING")
-            return None
-        with metrics.lock_wait(resource.repository.name):
-            return self._await_other(fill, resource)
-
-    def _await_other(self, fill: Fill, resource: Resource) -> Held | None:
-        deadline = time.monotonic() + ELSEWHERE
-        while time.monotonic() < deadline:
-            time.sleep(0.1)
-            if (held := self.lock(fill.name)) is not None:
-                return held
-            again = self.look_again(resource, Known(epoch=0, entry=None))
-            if again.entry is not None:
-                fill.settle(again.entry, "HIT")
-                return None
-        log.warning("%s is being filled elsewhere without an end; fetching it beside that", fill.name)
-        return Unlocked()
+    # -- what is stored by now -------------------------------------------------------------------------
 
     def fence(self, known: Known) -> int:
         """0 where the index is down: such a visit serves its readers and is not recorded."""
@@ -151,17 +120,6 @@ class Fetch:
             return self.shelf.catalog.index.next_fence()
         except StoreDown:
             return 0
-
-    def look_again(self, resource: Resource, known: Known) -> Known:
-        """What the index knows by now; an entry that cannot be served is none."""
-        try:
-            again = self.shelf.catalog.look_again(resource.repository.name, resource.key)
-        except StoreDown:
-            again = replace(known, recorded=False)
-        entry = again.entry
-        if entry is None or outdated(entry, self.shelf.clock()) or not self.shelf.has(entry):
-            return replace(again, entry=None)
-        return again
 
 
 def name_of(resource: Resource, epoch: int) -> str:

@@ -1,16 +1,17 @@
 """Where things lie on this machine.
 
     DATA_DIR/         0711  nginx passes through it on its way to the blobs
-    +-- blobs/        0750  sha256/ab/<hex>; give it a group that nginx is in
+    +-- blobs/        0750  sha256/ab/<hex>, quarantine/, journal/; give it a group that nginx is in
     +-- spool/        0750  <key>.<fence>, downloads in progress; always on the filesystem of the blobs
     +-- postgres/     0700  the embedded server's files
     +-- valkey/       0700  the embedded server's working directory
     +-- run/          0700  lock and pid files, the configuration's snapshot, sockets
     +-- secrets/      0700  admin-token (0600)
-    +-- metrics/      0700  counters of every worker, emptied at start
+    +-- metrics -> /dev/shm/...  0700  counters of every worker, made anew at start (metric_files.py)
 
-With STORAGE_URL=file:///mnt/blobs the first two are /mnt/blobs and /mnt/blobs/spool. Where DATA_DIR is too
-long for a unix socket the sockets are in /tmp/artifactapi-<uid>-<hash of DATA_DIR>, 0700 and this user's own.
+With STORAGE_URL=file:///mnt/blobs the first two are /mnt/blobs and /mnt/blobs/spool; with s3:// blobs/ stays empty.
+Where DATA_DIR is too long for a unix socket the sockets are in /tmp/artifactapi-<uid>-<hash of DATA_DIR>, 0700 and
+this user's own.
 """
 
 from __future__ import annotations
@@ -86,7 +87,7 @@ class Layout:
             _directory(self.data_dir, 0o711)
             for shared in (self.blobs, self.spool):
                 _directory(shared, 0o750)
-            for own in (self.postgres, self.valkey, self.run, self.secrets, self.metrics, self.sockets):
+            for own in (self.postgres, self.valkey, self.run, self.secrets, self.sockets):
                 _directory(own, 0o700)
         except OSError as error:
             reason = f"{error.filename}: {error.strerror}"

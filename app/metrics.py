@@ -1,13 +1,22 @@
-"""Every metric name, and the only places that change them; label values are bounded by configuration."""
+"""Every metric name, and the only places that change them; label values are bounded by configuration.
+
+Counters and histograms of all of a node's processes are summed (metric_files.py); a gauge is of the processes
+that live: `livesum` adds them up, `livemostrecent` is what was set last. Names of nodes are the scraper's to add.
+"""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from http import HTTPStatus
 
 from prometheus_client import Counter, Gauge, Histogram
 
+STATES = frozenset({"HIT", "STALE", "REVALIDATED", "UPDATING", "MISS", "JOINED", "EXPIRED", "NEGATIVE"})
+FETCHED = frozenset({"MISS", "JOINED", "EXPIRED"})  # whose bytes came from upstream for this very request
+STATUSES = frozenset({*map(int, HTTPStatus), 499})  # 499: the client left before the response had begun
+STORES = ("postgres", "redis", "s3")
 BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 60.0)
 
 REQUESTS = Counter("artifactapi_requests", "Finished client requests.", ["repository", "method", "status", "cache"])
@@ -15,6 +24,12 @@ SECONDS = Histogram(
     "artifactapi_request_seconds",
     "From a request's arrival to its last byte.",
     ["repository"],
+    buckets=BUCKETS,
+)
+FIRST = Histogram(
+    "artifactapi_first_byte_seconds",
+    "From a request's arrival to the head of its response, by where the bytes are from: cache, remote or none.",
+    ["repository", "source"],
     buckets=BUCKETS,
 )
 BYTES = Counter("artifactapi_response_bytes", "Body bytes sent to clients.", ["repository", "cache"])
@@ -27,21 +42,71 @@ UPSTREAM = Counter("artifactapi_upstream_responses", "Upstream answers by status
 UPSTREAM_SECONDS = Histogram(
     "artifactapi_upstream_seconds", "Until upstream's response headers.", ["repository"], buckets=BUCKETS
 )
+RECEIVED = Counter("artifactapi_upstream_bytes", "Body bytes received from upstream, kept or not.", ["repository"])
 QUOTA = Gauge(
     "artifactapi_upstream_quota",
     "What upstream's last answer said of its rate limit: the number of requests, and how many are left.",
     ["repository", "what"],
-    multiprocess_mode="mostrecent",
+    multiprocess_mode="livemostrecent",
+)
+BREAKER = Gauge(
+    "artifactapi_upstream_breaker_open",
+    "1 while an upstream is not asked because it failed.",
+    ["repository", "upstream"],
+    multiprocess_mode="livemostrecent",
+)
+STORE_FAILURES = Counter("artifactapi_store_failures", "Failures of Postgres, Redis or S3.", ["store"])
+STORE_BUSY = Counter("artifactapi_store_busy", "Times that every connection to a store was lent.", ["store"])
+EVICTED = Counter("artifactapi_evicted_bytes", "Bytes of entries that made room for others.", ["repository"])
+QUARANTINED = Counter("artifactapi_quarantined_blobs", "Damaged blobs that were put aside.")
+PEERS = Counter("artifactapi_peer_reads", "Downloads followed from another node by how they ended.", ["result"])
+STORED = Gauge(
+    "artifactapi_storage_used_bytes",
+    "Bytes that entries refer to, the same on every node of a fleet.",
+    multiprocess_mode="livemostrecent",
+)
+DISK = Gauge(
+    "artifactapi_storage_filesystem_bytes",
+    "The filesystem of blobs and spool: `free` or `total`.",
+    ["what"],
+    multiprocess_mode="livemostrecent",
 )
 CONFIG = Gauge("artifactapi_config_info", "The configuration in force.", ["sha256"], multiprocess_mode="livemax")
 
 
-def request(repository: str, method: str, status: int, cache: str, sent: int, seconds: float) -> None:
-    """One finished request; `sent` in body bytes, `cache` is its X-Cache or empty."""
-    REQUESTS.labels(repository, method, str(status), cache).inc()
+def begin(sha256: str, remotes: Iterable[str]) -> None:
+    """Say which configuration is in force, and begin at 0 what is rare and watched: a counter that appears with its
+    first event has not risen (a rate needs two values)."""
+    CONFIG.labels(sha256).set(1)
+    for store in STORES:
+        STORE_FAILURES.labels(store)
+        STORE_BUSY.labels(store)
+    for remote in remotes:
+        EVICTED.labels(remote)
+
+
+def request(
+    repository: str, method: str, status: int, cache: str, sent: int, seconds: float, *, first: float | None = None
+) -> None:
+    """One finished request; `sent` in body bytes, `cache` is its X-Cache or empty, `first` the seconds until its
+    head was sent where that was not the end of it as well."""
+    cache = cache if cache in STATES else ""
+    REQUESTS.labels(repository, method, _status(status), cache).inc()
     SECONDS.labels(repository).observe(seconds)
+    FIRST.labels(repository, _source(cache)).observe(seconds if first is None else first)
     if sent:
         BYTES.labels(repository, cache).inc(sent)
+
+
+def _source(cache: str) -> str:
+    if cache in FETCHED:
+        return "remote"
+    return "cache" if cache and cache != "NEGATIVE" else "none"
+
+
+def _status(status: int) -> str:
+    """An upstream may answer with any number."""
+    return str(status) if status in STATUSES else "other"
 
 
 def fill(repository: str, result: str) -> None:
@@ -51,8 +116,13 @@ def fill(repository: str, result: str) -> None:
 
 def upstream(repository: str, status: int, seconds: float) -> None:
     """One upstream answer and the time until its headers."""
-    UPSTREAM.labels(repository, str(status)).inc()
+    UPSTREAM.labels(repository, _status(status)).inc()
     UPSTREAM_SECONDS.labels(repository).observe(seconds)
+
+
+def received(repository: str, count: int) -> None:
+    """So many bytes of a body came, counted as they come: a download that stands still can be seen."""
+    RECEIVED.labels(repository).inc(count)
 
 
 def quota(repository: str, headers: Mapping[str, str]) -> None:
@@ -71,3 +141,14 @@ def lock_wait(repository: str) -> Iterator[None]:
         yield
     finally:
         LOCK_WAIT.labels(repository).observe(time.monotonic() - begun)
+
+
+@contextmanager
+def peer_read() -> Iterator[None]:
+    """Counts a download that is followed from another node by how the block ends."""
+    try:
+        yield
+    except BaseException:
+        PEERS.labels("cut").inc()
+        raise
+    PEERS.labels("whole").inc()

@@ -13,6 +13,7 @@ from app.freshness import lasting
 from app.resource import Digest, Entry, Link, Reading, Resource, Role
 from app.stores.base import Change
 from app.stores.catalog import Known
+from app.turns import Turns
 
 log = logging.getLogger(__name__)
 
@@ -20,8 +21,9 @@ log = logging.getLogger(__name__)
 class Records:
     """Writes to the catalog; a store that is down is only a slow day."""
 
-    def __init__(self, fetch: Fetch) -> None:
+    def __init__(self, fetch: Fetch, turns: Turns) -> None:
         self.fetch = fetch
+        self.turns = turns
         self.shelf = fetch.shelf
         self.catalog = fetch.shelf.catalog
 
@@ -158,11 +160,11 @@ class Records:
             epoch = self.catalog.find(head.repository.name, head.key).epoch
         except StoreDown:
             return
-        held = self.fetch.lock(name_of(head, epoch))
+        held = self.turns.lock(name_of(head, epoch))
         if held is None:
             return
         try:
-            known = self.fetch.look_again(head, Known(epoch, None))
+            known = self.shelf.look_again(head, Known(epoch, None))
             if known.entry is not None and known.entry.checked > 0:
                 self.touch(head, known, replace(known.entry, checked=0.0, fence=self.fetch.fence(known)))
         finally:

@@ -33,6 +33,7 @@ class UpstreamOptions:
     first_byte_timeout: float = 30.0
     stall_timeout: float = 30.0
     max_connections: int = 64
+    max_rate: float | None = None  # requests a second; None is no limit
     auth_hosts: tuple[str, ...] = ()  # besides the registry's own site, who may be asked for its tokens
 
 
@@ -58,6 +59,7 @@ class Repository:
     password: str | None = field(default=None, repr=False)
     offline: bool = False
     overwrite: bool = False
+    verify_on_read: bool = False  # stored bytes are hashed each time before they are served
     members: tuple[str, ...] = ()
     serves: tuple[str, ...] = ()  # registries answered for where a client names one (?ns=)
     hosts: tuple[str, ...] = ()  # host names under which clients reach this repository without its name
@@ -76,7 +78,8 @@ class Ask:
     headers: Mapping[str, str] = field(default_factory=dict)  # names in lower case
     request_id: str = "-"
     url_path: str = ""  # as the client wrote it, for the log
-    # "repository"; "api" adds Content-Disposition and types by suffix; "v2" answers errors in the form of OCI
+    # "repository"; "api" adds Content-Disposition and types by suffix; "v2" answers errors in the form of OCI;
+    # "fill" is another node that follows a download, "status" a worker that asks how the fills process is
     route: str = "repository"
     protocol: str = "HTTP/1.1"
     client: str = "-"
@@ -173,7 +176,8 @@ class Resource:
     """One thing in one repository, as its format resolved it: where it is upstream and how long it keeps.
 
     `key` names it in every store (the path, and a variant where the ecosystem has variants); `ttl` is in
-    seconds, None is forever; `expected` is checked before the body is stored; `html` says whether an HTML
+    seconds, None is forever; `rule` says in words which rule decided that; `expected` is checked before the body
+    is stored; `html` says whether an HTML
     body can be what the client asked for; `remember_missing` allows negative caching.
 
     index         its body is read (Format.read) before it is recorded
@@ -217,6 +221,7 @@ class Resource:
     vouchers: str = ""
     otherwise: Resource | None = None
     blank: Literal | None = None
+    rule: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,6 +63,7 @@ class Sets:
     def __init__(self, fetch: Fetch, records: Records, fetched: Fetched) -> None:
         self.fetch = fetch
         self.records = records
+        self.turns = records.turns
         self.fetched = fetched
 
     def switch(self, visit: Visit, old: Entry, download: Download) -> None:
@@ -97,7 +98,7 @@ class Sets:
     def stored_root(self, resource: Resource) -> Known:
         """What is stored of the root that heads the set of `resource`; with no index to ask, nothing is."""
         root = beside(resource, resource.root)
-        return self.fetch.look_again(root, Known(0, None))
+        return self.fetch.shelf.look_again(root, Known(0, None))
 
     def paired(self, visit: Visit, before: Known, download: Download) -> Entry:
         """The body of a file that belongs to a root which says nothing of it, as a signature does.
@@ -201,12 +202,13 @@ class Sets:
     def _commit(self, visit: Visit, edition: Edition) -> None:
         resource = visit.resource
         if edition.changes or edition.dropped:
-            visit.fill.hold(QUIET)
+            self.turns.hold(visit.fill, QUIET)
         changes = [*edition.changes, Change(resource.key, resource.path, edition.root)]
         fence = self.fetch.fence(visit.known)  # newer than what members learnt of their old copies meanwhile
         changes = [replace(change, entry=replace(change.entry, fence=fence)) for change in changes]
         done = self._own(visit) and self.records.switch(visit, changes, edition.dropped)
         metrics.fill(visit.repository, "switched" if done else "unrecorded")
+        self.turns.unhold(visit.fill)
         visit.fill.settle(edition.root if done else visit.known.entry, "EXPIRED" if done else "UPDATING")
         if done:
             for each, entry in ((resource, edition.root), *edition.lists):
@@ -215,7 +217,7 @@ class Sets:
 
     def _own(self, visit: Visit) -> bool:
         """Whether the stored root is still the one that is being replaced."""
-        now = self.fetch.look_again(visit.resource, visit.known).entry
+        now = self.fetch.shelf.look_again(visit.resource, visit.known).entry
         return now is not None and visit.known.entry is not None and now.fence == visit.known.entry.fence
 
 

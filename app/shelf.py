@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import BinaryIO
 
-from app.errors import NotFound
+from app import metrics
+from app.errors import NotFound, StoreDown
 from app.freshness import Freshness, judge, outdated
 from app.resource import Entry, Kind, Resource
-from app.stores.base import Blobs
+from app.stores.blobs import Blobs
 from app.stores.catalog import Catalog, Known
 
 log = logging.getLogger(__name__)
@@ -38,10 +40,26 @@ class Shelf:
         """What is known of it; one round trip when warm. Raises StoreDown."""
         return self.catalog.find(resource.repository.name, resource.key)
 
+    def look_again(self, resource: Resource, known: Known) -> Known:
+        """What the index knows by now; an entry that cannot be served is none."""
+        try:
+            again = self.catalog.look_again(resource.repository.name, resource.key)
+        except StoreDown:
+            again = replace(known, recorded=False)
+        entry = again.entry
+        try:
+            if entry is None or outdated(entry, self.clock()) or not self.has(entry):
+                return replace(again, entry=None)
+        except StoreDown:  # neither served nor recorded
+            return replace(again, entry=None, recorded=False)
+        return again
+
     def stored(self, resource: Resource, known: Known) -> Served | None:
         """The copy to serve without asking upstream, or None; NotFound where that is known already."""
         entry = known.entry
         if entry is None:
+            if resource.repository.kind is Kind.LOCAL and not known.recorded:
+                raise StoreDown("the index does not answer, and it alone knows what is hosted", retry_after=1)
             if resource.repository.kind is Kind.LOCAL:
                 raise NotFound("no such file", code="file_not_found")
             if known.negative:
@@ -50,13 +68,24 @@ class Shelf:
         freshness = judge(entry, resource.ttl, self.clock())
         if freshness is Freshness.EXPIRED or outdated(entry, self.clock()):
             return None
-        return self.take(entry, "HIT" if freshness is Freshness.FRESH else "STALE")
+        return self.serve(resource, entry, "HIT" if freshness is Freshness.FRESH else "STALE")
 
-    def old(self, known: Known) -> Served | None:
+    def old(self, resource: Resource, known: Known) -> Served | None:
         """The copy that can be served while upstream is asked, or where it does not answer."""
         if known.entry is None or outdated(known.entry, self.clock()):
             return None
-        return self.take(known.entry, "UPDATING")
+        return self.serve(resource, known.entry, "UPDATING")
+
+    def serve(self, resource: Resource, entry: Entry, state: str) -> Served | None:
+        """take() for a client: hashed before, where the repository wants that; damaged bytes are put aside."""
+        served = self.take(entry, state)
+        if served is None or not resource.repository.verify_on_read or _intact(served):
+            return served
+        log.error("blob %s is damaged: its bytes have another checksum; it is put aside", entry.digest)
+        served.file.close()
+        self.blobs.quarantine(entry.digest)
+        metrics.QUARANTINED.inc()
+        return None
 
     def take(self, entry: Entry, state: str) -> Served | None:
         """The entry with its bytes, or None where they are not on the shelf whole. Raises StoreDown."""
@@ -77,3 +106,10 @@ class Shelf:
             return False
         served.file.close()
         return True
+
+
+def _intact(served: Served) -> bool:
+    served.file.seek(0)
+    found = hashlib.file_digest(served.file, "sha256").hexdigest()  # type: ignore[arg-type]
+    served.file.seek(0)
+    return found == served.entry.digest

@@ -28,6 +28,7 @@ from app.records import Records
 from app.resource import Digest, Entry, Resource
 from app.sets import Sets
 from app.stores.catalog import Known
+from app.turns import Turns
 from app.upstream import Download
 
 log = logging.getLogger(__name__)
@@ -39,10 +40,11 @@ MIRRORS = 5  # tried for a body whose digest a list of mirrors pins
 class Visits:
     """What the winner of a key's lock does."""
 
-    def __init__(self, fetch: Fetch) -> None:
+    def __init__(self, fetch: Fetch, turns: Turns) -> None:
         self.fetch = fetch
+        self.turns = turns
         self.shelf = fetch.shelf
-        self.records = Records(fetch)
+        self.records = Records(fetch, turns)
         self.flights = Flights()
         self.sets = Sets(fetch, self.records, self._fetched)
 
@@ -55,9 +57,10 @@ class Visits:
             raise
 
     def _run(self, fill: Fill, resource: Resource, known: Known) -> None:
-        held = self.fetch.turn(fill, resource, known)
+        held = self.turns.turn(fill, resource, known)
         if held is None:
             return
+        fill.token = held.token
         with noted(self.fetch.spools, fill.name, held.token):
             try:
                 self._locked(fill, resource, known)
@@ -81,7 +84,7 @@ class Visits:
 
     def look(self, fill: Fill, resource: Resource, known: Known, old: Entry) -> None:
         """Settle with whether `old` is still upstream's, by a HEAD: nothing is downloaded, nothing new stored."""
-        held = self.fetch.lock(name_of(resource, known.epoch))
+        held = self.turns.lock(name_of(resource, known.epoch))
         if held is None:  # a download of it runs, and knows better
             fill.settle(old, "UPDATING")
             return
@@ -112,7 +115,7 @@ class Visits:
 
     def _locked(self, fill: Fill, resource: Resource, known: Known) -> None:
         fence = self.fetch.fence(known)  # before what is looked up: whoever changes that later has a newer one
-        again = replace(self.fetch.look_again(resource, known), missed=known.missed)
+        again = replace(self.shelf.look_again(resource, known), missed=known.missed)
         if again.entry and judge(again.entry, resource.ttl, self.shelf.clock()) is Freshness.FRESH:
             fill.settle(again.entry, "HIT")
             return
@@ -132,7 +135,7 @@ class Visits:
             return
         if pins := self.fetch.upstreams.pins(resource):
             self._pinned(visit, pins)
-        elif resource.root and resource.expected is None and not resource.index:
+        elif resource.root and resource.expected is None and not resource.index and visit.fence:
             self._companion(visit)
         else:
             with self.fetch.open(resource, "GET", entry) as download:
@@ -264,6 +267,7 @@ class Visits:
         """Nothing usable came: the old copy rests, or the client is told."""
         metrics.fill(visit.repository, error.code)
         log.warning("%s: %s", visit.fill.name, error.message)
+        self.fetch.sight(visit.resource, error.upstream_status, error.message)
         entry = visit.known.entry
         if entry is None:
             raise told_before(visit.known, error)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from bench import figures, first_byte, herd, hits, images, memory, mixed, patience, sets, throughput
+from bench import figures, first_byte, herd, hits, images, memory, mixed, patience, s3, sets, throughput
 from bench.figures import Figure
 from bench.site import Site, site
 
@@ -23,6 +23,7 @@ ITEMS: dict[str, Callable[[Site], Iterable[Figure]]] = {
     "memory": memory.measure,
     "images": images.measure,
     "sets": sets.measure,
+    "s3": s3.measure,
     "patience": patience.measure,
 }
 BESIDE = "patience"  # waits rather than works, so it runs beside the others

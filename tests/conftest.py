@@ -9,17 +9,26 @@ import shutil
 import socket
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
 import redis
 
 from app.supervisor.embedded import Postgres, Valkey
+from tests.parallel import pytest_collection_modifyitems, pytest_xdist_make_scheduler
 from tests.stack import stack_factory
 from tests.upstreams import upstream
 
-__all__ = ["stack_factory", "upstream"]  # fixtures by import
+if TYPE_CHECKING:
+    from tests.seaweed import Bucket, SeaweedFS
+
+__all__ = [  # hooks and fixtures by import
+    "pytest_collection_modifyitems",
+    "pytest_xdist_make_scheduler",
+    "stack_factory",
+    "upstream",
+]
 
 _NUMBERS = itertools.count()
 
@@ -113,6 +122,39 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
     finally:
         server.stop()
         shutil.rmtree(directory / "data", ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def seaweed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SeaweedFS]:
+    """One S3 for the whole session; a test that stops it takes `own_seaweed` instead."""
+    from tests.seaweed import running  # boto3 takes a third of a second to import
+
+    with running(tmp_path_factory.mktemp("seaweed")) as server:
+        yield server
+
+
+@pytest.fixture
+def own_seaweed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SeaweedFS]:
+    """An S3 that one test may stop and start again: it keeps its ports and its data."""
+    from tests.seaweed import running
+
+    with running(tmp_path_factory.mktemp("seaweed")) as server:
+        yield server
+
+
+@pytest.fixture
+def s3_bucket(seaweed: SeaweedFS, monkeypatch: pytest.MonkeyPatch) -> Bucket:
+    """An empty bucket and a prefix in it; `url` is a STORAGE_URL, `environment` is set here too."""
+    bucket = seaweed.bucket()
+    for name, value in bucket.environment.items():
+        monkeypatch.setenv(name, value)
+    return bucket
+
+
+@pytest.fixture
+def s3_url(s3_bucket: Bucket) -> str:
+    """The STORAGE_URL of an empty place in S3, with what it needs beside in the environment."""
+    return s3_bucket.url
 
 
 @pytest.fixture(scope="session")

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import json
 import os
+import random
 import shutil
 import signal
 import socket
@@ -17,18 +20,29 @@ from typing import Any
 
 import pytest
 
+from app import metric_files
 from app.supervisor.processes import POLL, Command, Process, Recorded, all_pids
 
 ROOT = Path(__file__).parent.parent
 READY = "artifactapi is ready at"
 INHERITED = ("PATH", "HOME", "LANG", "TMPDIR", "VIRTUAL_ENV", "SSL_CERT_FILE")
 
+_OWN = 2000  # ports of one process, from 12000 on
+_FIRST = 12000 + _OWN * (int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]) % 10)
+_PORTS = (_FIRST + number % _OWN for number in itertools.count(random.randrange(_OWN)))
+
 
 def free_port() -> int:
-    """A port of 127.0.0.1 that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port of 127.0.0.1 that was free a moment ago, and that nobody gets without asking for that very number.
+
+    Those that the kernel gives away for port 0 and to connections begin at 32768 (ip(7)); of those below, each of
+    pytest-xdist's processes has its own, and each run begins somewhere else.
+    """
+    while True:
+        port = next(_PORTS)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def eventually(true: Callable[[], Any], what: str, seconds: float = 30.0) -> None:
@@ -167,6 +181,7 @@ class Stack:
             self.process.stop(60)
         for pid in self.running():
             os.kill(pid, signal.SIGKILL)
+        metric_files.discard(self.data_dir / "metrics")
         shutil.rmtree(self.data_dir / "postgres" / "cluster", ignore_errors=True)  # 40 MB a node
 
 

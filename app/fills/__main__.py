@@ -13,9 +13,12 @@ import threading
 
 from app import compose, config, logs, repositories
 from app.config import Settings
-from app.errors import StoreDown
+from app.errors import ArtifactError, StoreDown
+from app.eviction import DAILY, Evictor
 from app.fills import spool
+from app.maintenance import require_whole
 from app.problems import ConfigError
+from app.shelf import Shelf
 from app.web.carrier import Carrier
 
 log = logging.getLogger("artifactapi.fills")
@@ -36,12 +39,17 @@ def main() -> int:
     carrier = compose.carrier(settings, repositories.load(settings.config_path))
     _reap(carrier, settings)
     stopping = threading.Event()
+    shelf = carrier.engine.shelf
+    evictor = Evictor(shelf.catalog, shelf.blobs, lambda: carrier.repositories, settings)
+    evictor.start()
+    threading.Thread(target=_sweep, args=(shelf, stopping), name="sweep", daemon=True).start()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
     signal.signal(signal.SIGHUP, lambda *_: _reload(carrier, settings))
     carrier.serve(_listener(settings), stopping)
     drained = carrier.drain(STOP)
-    carrier.finish.tally.close()
+    evictor.close()
+    carrier.finish.close()
     return 0 if drained else 1
 
 
@@ -71,6 +79,23 @@ def _reap(carrier: Carrier, settings: Settings) -> None:
         log.warning("freed the lock of a dead download of %s", orphan.lock)
         with contextlib.suppress(StoreDown):
             carrier.engine.visits.fetch.memory.break_lock(orphan.lock, orphan.token)
+
+
+def _sweep(shelf: Shelf, stopping: threading.Event) -> None:
+    """What dead processes left half-made in the store, now and daily; on a thread, for S3 may be slow or down.
+
+    Also tells that the database is not the one that belongs to the store.
+    """
+    while True:
+        try:
+            if count := shelf.blobs.reap():
+                log.info("removed %d files or uploads of dead processes", count)
+            require_whole(shelf.catalog.index, shelf.blobs)
+        except ArtifactError as error:
+            level = logging.WARNING if isinstance(error, StoreDown) else logging.ERROR
+            log.log(level, "the store is not looked after: %s", error.message)
+        if stopping.wait(DAILY):
+            return
 
 
 def _reload(carrier: Carrier, settings: Settings) -> None:

@@ -48,6 +48,7 @@ class Fill:
         self.told: Head | None = None  # the answer to a HEAD
         self.digest = ""  # the body's sha256 in hex, once it is whole
         self.state = ""  # X-Cache, where the fill settled without a body
+        self.token = ""  # of the lock it runs under: who knows it may follow from another node
         self.error: ArtifactError | None = None
         self.shown = time.monotonic()  # when someone was last given the old copy instead of what is filled
         self.held = False  # nobody is to be given it any more: it is about to change
@@ -82,10 +83,14 @@ class Fill:
             self.available, self.complete, self.stage = size, True, Stage.WHOLE
             self._changed.notify_all()
 
-    def hold(self, quiet: float) -> None:
-        """Give the old copy to nobody more, and return when its last receiver has had it for `quiet` seconds."""
+    def withhold(self) -> None:
+        """Give the old copy to nobody more until this settles."""
         with self._changed:
             self.held = True
+
+    def hold(self, quiet: float) -> None:
+        """withhold(), and return when the last receiver of the old copy has had it for `quiet` seconds."""
+        self.withhold()
         while (left := self.shown + quiet - time.monotonic()) > 0:
             time.sleep(left)
 
@@ -201,6 +206,11 @@ class Flights:
     def running(self) -> int:
         with self._lock:
             return len(self._running)
+
+    def find(self, name: str) -> Fill | None:
+        """The running fill of that name."""
+        with self._lock:
+            return self._running.get(name)
 
     def drain(self, seconds: float) -> bool:
         """Wait until no fill runs; False if some still do after that time."""

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
+from app import metrics
 from app.errors import UpstreamLied
 from app.fills.checksums import Checksums
 from app.fills.fill import Fill
 from app.fills.spool import Head, Spool
 from app.resource import Entry, Resource
-from app.stores.base import Blobs
+from app.stores.blobs import Blobs
 from app.upstream import Download
+
+Settle = Callable[[str], None]
 
 CHUNK = 1 << 18  # bytes asked for at a time; a read returns as soon as there are some
 SNIFFED = 16  # bytes behind white space that tell a page
@@ -64,20 +68,57 @@ def receive(fill: Fill, resource: Resource, download: Download, receipt: Receipt
     sums = Checksums(resource.expected)
     spool = Spool(receipt.spools, fill.name, receipt.fence)
     try:
-        spool.describe(head)
-        fill.arrive(head, spool)
-        while chunk:
-            spool.write(chunk)
-            fill.progress(spool.size)  # before hashing: the readers' first byte waits for no checksum
-            sums.update(chunk)
-            chunk = download.read(CHUNK)
-        digest = _verified(sums, head, spool.size)
-        fill.verified(spool.size, digest)
+        count = partial(metrics.received, resource.repository.name)
+        digest = _arrived(fill, head, chunk, download, sums, spool, count)
         receipt.blobs.adopt(spool.path, digest)
         return Entry(digest, spool.size, head.content_type, head.etag, head.last_modified, kept=head.kept)
     finally:
         sums.finish()
         spool.close()
+
+
+def follow(fill: Fill, resource: Resource, download: Download, spools: Path, settle: Settle) -> None:
+    """Give a body to this node's readers that another node downloads, stores and records.
+
+    `settle` is called with its digest once it is whole, while its bytes can still be read here. Raises as receive().
+    """
+    try:
+        head = Head.from_line(download.headers.get("X-Fill-Head", ""))
+    except (TypeError, ValueError) as error:
+        raise UpstreamLied("another node answered with no head of a download") from error
+    sums = Checksums(resource.expected)
+    spool = Spool(spools, fill.name, 0)
+    try:
+        settle(_arrived(fill, head, download.read(CHUNK), download, sums, spool))
+    finally:
+        sums.finish()
+        spool.close()
+
+
+def _arrived(
+    fill: Fill,
+    head: Head,
+    chunk: bytes,
+    download: Download,
+    sums: Checksums,
+    spool: Spool,
+    count: Callable[[int], None] = lambda _: None,
+) -> str:
+    """Spool the body, its first chunk read already, and show it to the readers; the verified sha256 in hex.
+
+    `count` is told of the bytes as they come.
+    """
+    spool.describe(head)
+    fill.arrive(head, spool)
+    while chunk:
+        spool.write(chunk)
+        count(len(chunk))
+        fill.progress(spool.size)  # before hashing: the readers' first byte waits for no checksum
+        sums.update(chunk)
+        chunk = download.read(CHUNK)
+    digest = _verified(sums, head, spool.size)
+    fill.verified(spool.size, digest)
+    return digest
 
 
 def _verified(sums: Checksums, head: Head, size: int) -> str:

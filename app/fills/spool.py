@@ -11,18 +11,25 @@ non-blocking flock succeeds" means that the writer is dead, and reap() clears wh
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import errno
 import fcntl
 import hashlib
 import json
+import math
 import os
 import secrets
+import threading
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from app.errors import StoreDown
+
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+
+full = threading.Event()  # set where a disk was full; whoever makes room in this process clears it
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +41,15 @@ class Head:
     etag: str | None = None
     last_modified: str | None = None
     kept: str = ""
+
+    def to_line(self) -> str:
+        """As one header's value, for another node."""
+        return base64.b64encode(json.dumps(asdict(self)).encode()).decode("ascii")
+
+    @classmethod
+    def from_line(cls, line: str) -> Head:
+        """Raises ValueError or TypeError where `line` is none of to_line()'s."""
+        return cls(**json.loads(base64.b64decode(line, validate=True)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +65,10 @@ def _disk() -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        code = "storage_full" if error.errno in (errno.ENOSPC, errno.EDQUOT) else None
+        code = None
+        if error.errno in FULL:
+            code = "storage_full"
+            full.set()
         raise StoreDown(f"the spool cannot be written: {error.strerror}", code=code) from error
 
 
@@ -62,18 +81,27 @@ class Spool:
         self.size = 0
         with _disk():
             self.fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640)
-            fcntl.flock(self.fd, fcntl.LOCK_EX)
+            try:
+                fcntl.flock(self.fd, fcntl.LOCK_EX)
+            except OSError:
+                self.close()
+                raise
 
     @property
     def sidecar(self) -> Path:
         return self.path.with_name(self.path.name + ".json")
 
+    @property
+    def _beside(self) -> Path:
+        return self.path.with_name(self.path.name + ".new")
+
     def describe(self, head: Head) -> None:
-        """Write the sidecar, whole or not at all."""
-        beside = self.path.with_name(self.path.name + ".new")
+        """Write the sidecar, whole or not at all; a body that has no room is refused before its first byte."""
         with _disk():
-            beside.write_text(json.dumps({"head": asdict(head)}))
-            beside.rename(self.sidecar)
+            if head.length is not None and head.length > _room(self.fd):
+                raise OSError(errno.ENOSPC, "less room than the body will take")
+            self._beside.write_text(json.dumps({"head": asdict(head)}))
+            self._beside.rename(self.sidecar)
 
     def write(self, chunk: bytes) -> None:
         view = memoryview(chunk)
@@ -95,9 +123,15 @@ class Spool:
 
     def close(self) -> None:
         """Remove what is still on disk under the spool's own names; adopted bytes have moved away."""
-        self.path.unlink(missing_ok=True)
-        self.sidecar.unlink(missing_ok=True)
+        for path in (self.path, self.sidecar, self._beside):
+            path.unlink(missing_ok=True)
         os.close(self.fd)
+
+
+def _room(fd: int) -> float:
+    """Bytes that its filesystem has left; any number where that does not know its size."""
+    found = os.fstatvfs(fd)
+    return found.f_bavail * found.f_frsize if found.f_blocks else math.inf
 
 
 @contextlib.contextmanager
@@ -106,15 +140,14 @@ def noted(directory: Path, lock: str, token: str) -> Iterator[None]:
 
     Without a token there is no lock; a disk that cannot take the note will fail the download where it matters.
     """
-    path = directory / f"{token}.lock"
+    path = directory / f"{token.partition('@')[0]}.lock"  # what follows is an address
     with contextlib.ExitStack() as kept:
         with contextlib.suppress(OSError):
             if token:
-                note = kept.enter_context(path.open("x", encoding="utf-8"))
+                note = kept.enter_context(path.open("xb", buffering=0))  # with a buffer, closing would fail again
                 kept.callback(path.unlink, missing_ok=True)
                 fcntl.flock(note, fcntl.LOCK_EX)
-                note.write(json.dumps({"lock": lock, "token": token}))
-                note.flush()
+                note.write(json.dumps({"lock": lock, "token": token}).encode())
         yield
 
 

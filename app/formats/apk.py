@@ -10,8 +10,12 @@ from app.formats.base import PathRules, rule
 APK = PathRules(
     "apk",
     (
-        rule(r"(?:.*/)?(?:APKINDEX\.tar\.gz|[Pp]ackages\.adb)", own=True, remember_missing=False),
-        rule(r"(?:.*/)?(?:[^/]+\.rsa\.pub|latest-releases\.yaml|last-updated|MIRRORS\.txt)", own=True),
-        rule(r".*\.apk", immutable=True),
+        rule(r"(?:.*/)?(?:APKINDEX\.tar\.gz|[Pp]ackages\.adb)", "an index", own=True, remember_missing=False),
+        rule(
+            r"(?:.*/)?(?:[^/]+\.rsa\.pub|latest-releases\.yaml|last-updated|MIRRORS\.txt)",
+            "a key or a note on the archive",
+            own=True,
+        ),
+        rule(r".*\.apk", "a package", immutable=True),
     ),
 )

@@ -34,12 +34,14 @@ _HEX = re.compile(r"[0-9A-Fa-f]+")
 class Rule:
     """What a format knows of the paths that `regex` matches in full.
 
-    `own` paths are served whatever the patterns say. A group named `digest` in the regex holds the body's checksum
-    in hex. `html`: a page can be the right answer; `remember_missing`: that it is not there may be remembered.
-    `index`, `switched` and `listed` are Resource's; so are `listing` and `root`, as templates that the match expands.
+    `words` says what they are. `own` paths are served whatever the patterns say. A group named `digest` in the
+    regex holds the body's checksum in hex. `html`: a page can be the right answer; `remember_missing`: that it is
+    not there may be remembered. `index`, `switched` and `listed` are Resource's; so are `listing` and `root`, as
+    templates that the match expands.
     """
 
     regex: re.Pattern[str]
+    words: str = ""
     immutable: bool = False
     own: bool = False
     html: bool = False
@@ -53,6 +55,7 @@ class Rule:
 
 def rule(
     regex: str,
+    words: str = "",
     *,
     immutable: bool = False,
     own: bool = False,
@@ -65,7 +68,9 @@ def rule(
     root: str = "",
 ) -> Rule:
     """A Rule from a regex's text."""
-    return Rule(re.compile(regex), immutable, own, html, remember_missing, index, switched, listed, listing, root)
+    return Rule(
+        re.compile(regex), words, immutable, own, html, remember_missing, index, switched, listed, listing, root
+    )
 
 
 # What every format falls back on: a login page answered for one of these must never be kept, anything else may
@@ -88,9 +93,10 @@ class PathRules(Format):
     def resolve(self, repository: Repository, ask: Ask) -> Resource:
         """See Format; the query is dropped, for none of these ecosystems gives it a meaning."""
         if repository.kind is Kind.LOCAL:
-            return Resource(repository, ask.path, ask.path, immutable=True, html=True, format=self)
+            said = "local: kept as it was published"
+            return Resource(repository, ask.path, ask.path, immutable=True, html=True, format=self, rule=said)
         match, found = self._rule(ask.path)
-        immutable = found.immutable if found.own else _lifetime(repository, ask.path, found)
+        immutable, said = self._lifetime(repository, ask.path, found)
         return Resource(
             repository,
             key=ask.path,
@@ -106,6 +112,7 @@ class PathRules(Format):
             root=match.expand(found.root),
             switched=found.switched,
             listed=found.listed,
+            rule=said,
         )
 
     def _rule(self, path: str) -> tuple[re.Match[str], Rule]:
@@ -114,25 +121,36 @@ class PathRules(Format):
                 return match, candidate
         raise AssertionError("ANYTHING matches everything")  # pragma: no cover
 
+    def _lifetime(self, repository: Repository, path: str, found: Rule) -> tuple[bool, str]:
+        """Whether the path is immutable, as the patterns say, then as the rule says; and which it was."""
+        if found.own:
+            return found.immutable, f"{self.name}: {found.words}"
+        if (index := matching(repository.mutable_patterns, path)) is not None:
+            return False, f"mutable_patterns[{index}]"
+        if not repository.immutable_patterns:
+            said = f"{self.name}: {found.words}" if found.words else f"no {_unset(repository)}: everything is mutable"
+            return found.immutable, said
+        if (index := matching(repository.immutable_patterns, path)) is not None:
+            return True, f"immutable_patterns[{index}]"
+        raise Forbidden(
+            f"{repository.name} does not serve this path: no pattern allows it", code="blocked_by_pattern"
+        )
 
-def _lifetime(repository: Repository, path: str, found: Rule) -> bool:
-    """Whether the path is immutable as the patterns say, then as the rule says."""
-    if matches(repository.mutable_patterns, path):
-        return False
-    if not repository.immutable_patterns:
-        return found.immutable
-    if matches(repository.immutable_patterns, path):
-        return True
-    raise Forbidden(f"{repository.name} does not serve this path: no pattern allows it", code="blocked_by_pattern")
+
+def _unset(repository: Repository) -> str:
+    return "immutable_patterns" if repository.mutable_patterns else "patterns"
 
 
-def matches(patterns: tuple[re.Pattern[str], ...], path: str) -> bool:
-    """Whether any pattern is found in the path.
+def matching(patterns: tuple[re.Pattern[str], ...], path: str) -> int | None:
+    """The number of the first pattern that is found in the path, None where none is.
 
     A pattern that begins with `.*` finds at the first position whatever it finds at all; trying every other
     position too would let a client's 4 KiB path of repetitions hold a worker for minutes.
     """
-    return any(pattern.match(path) if _anywhere(pattern) else pattern.search(path) for pattern in patterns)
+    for index, pattern in enumerate(patterns):
+        if pattern.match(path) if _anywhere(pattern) else pattern.search(path):
+            return index
+    return None
 
 
 def _anywhere(pattern: re.Pattern[str]) -> bool:

@@ -82,9 +82,16 @@ class _Deb(PathRules):
 DEB = _Deb(
     "deb",
     (
-        rule(_DISTS + r".+/(?:binary-[^/]+|source)/Release", own=True, remember_missing=False, listed=True),
+        rule(
+            _DISTS + r".+/(?:binary-[^/]+|source)/Release",
+            "a Release file of one component",
+            own=True,
+            remember_missing=False,
+            listed=True,
+        ),
         rule(
             r"(?:.*/)?(?:In)?Release",
+            "a Release file, which heads the suite",
             own=True,
             remember_missing=False,
             index=True,
@@ -93,7 +100,12 @@ DEB = _Deb(
             root=r"\g<0>",
         ),
         rule(
-            r"(?P<release>(?:.*/)?Release)\.gpg", own=True, remember_missing=False, listed=True, root=r"\g<release>"
+            r"(?P<release>(?:.*/)?Release)\.gpg",
+            "the signature of a Release file",
+            own=True,
+            remember_missing=False,
+            listed=True,
+            root=r"\g<release>",
         ),
         *(
             each
@@ -101,6 +113,7 @@ DEB = _Deb(
             for each in (
                 rule(
                     directory + _BY_HASH,
+                    "an index, named by its checksum",
                     immutable=True,
                     own=True,
                     remember_missing=False,
@@ -111,6 +124,7 @@ DEB = _Deb(
                 ),
                 rule(
                     directory + kind + _SUFFIX,
+                    "an index",
                     own=True,
                     remember_missing=False,
                     index=True,
@@ -120,9 +134,17 @@ DEB = _Deb(
                 ),
             )
         ),
-        rule(r"(?:.*/)?" + _BY_HASH, immutable=True, own=True, remember_missing=False, listed=True),
+        rule(
+            r"(?:.*/)?" + _BY_HASH,
+            "an index, named by its checksum",
+            immutable=True,
+            own=True,
+            remember_missing=False,
+            listed=True,
+        ),
         rule(
             _FLAT + _SUFFIX,
+            "an index",
             own=True,
             remember_missing=False,
             index=True,
@@ -130,13 +152,32 @@ DEB = _Deb(
             listing=r"\g<dir>#\g<kind>",
             root=r"\g<dir>InRelease",
         ),
-        rule(r"(?:.*/)?[^/]+\.diff/Index", own=True, remember_missing=False, listed=True),
-        rule(_DISTS + r".*\.diff/[^/]+", immutable=True, own=True, remember_missing=False, listed=True),
-        rule(r".*\.(?:[ud]?deb|dsc|changes|buildinfo|diff\.gz)", immutable=True, listed=True),
-        rule(r"(?:.*/)?[^/_]*_[^/]*\.tar\.[a-z0-9]+(?:\.asc)?", immutable=True, listed=True),
-        rule(_DISTS + r"(?!.*\.html?$)(?:.*[^/])", own=True, remember_missing=False, listed=True),
-        rule(r"(?:.*/)?(?:Contents|Translation|Components)-[^/]+", own=True, remember_missing=False, listed=True),
-        rule(r".*\.(?:gpg|asc|pgp|key)", own=True),
+        rule(r"(?:.*/)?[^/]+\.diff/Index", "an index of patches", own=True, remember_missing=False, listed=True),
+        rule(
+            _DISTS + r".*\.diff/[^/]+",
+            "a patch of an index",
+            immutable=True,
+            own=True,
+            remember_missing=False,
+            listed=True,
+        ),
+        rule(r".*\.(?:[ud]?deb|dsc|changes|buildinfo|diff\.gz)", "a package", immutable=True, listed=True),
+        rule(r"(?:.*/)?[^/_]*_[^/]*\.tar\.[a-z0-9]+(?:\.asc)?", "a source's archive", immutable=True, listed=True),
+        rule(
+            _DISTS + r"(?!.*\.html?$)(?:.*[^/])",
+            "a file of a suite",
+            own=True,
+            remember_missing=False,
+            listed=True,
+        ),
+        rule(
+            r"(?:.*/)?(?:Contents|Translation|Components)-[^/]+",
+            "an index",
+            own=True,
+            remember_missing=False,
+            listed=True,
+        ),
+        rule(r".*\.(?:gpg|asc|pgp|key)", "a key", own=True),
     ),
 )
 

@@ -12,12 +12,12 @@ Source: OCI distribution-spec 1.1 (Pull, Content Discovery, Registry Proxying).
 from __future__ import annotations
 
 import urllib.parse
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import BinaryIO
 
 from app.errors import BadRequest, Forbidden
-from app.formats.base import matches
+from app.formats.base import matching
 from app.formats.oci_accept import negotiated
 from app.formats.oci_lists import KEPT, OF_REFERRERS, PAGING, canonical, list_headers, namespace, paged, upstreams
 from app.formats.oci_manifests import INDEX, MANIFEST_TYPES, SCHEMA1, read_manifest, read_referrers
@@ -29,6 +29,14 @@ __all__ = ["CATALOG", "DOCKER", "NO_REFERRERS", "Docker", "Endpoint", "Target", 
 HUB = frozenset({"docker.io", "index.docker.io", "registry-1.docker.io", "registry.hub.docker.com"})
 NO_REFERRERS = Literal(b'{"schemaVersion":2,"mediaType":"%s","manifests":[]}' % INDEX.encode(), INDEX)
 
+_WORDS = {  # what is asked, and whether by a tag
+    (Endpoint.MANIFESTS, True): "a tag",
+    (Endpoint.MANIFESTS, False): "a manifest by its digest",
+    (Endpoint.BLOBS, False): "a blob by its digest",
+    (Endpoint.TAGS, False): "a list of tags",
+    (Endpoint.REFERRERS, False): "a list of referrers",
+}
+
 
 class Docker(Format):
     """The pull half of the OCI distribution specification."""
@@ -39,9 +47,9 @@ class Docker(Format):
     def resolve(self, repository: Repository, ask: Ask) -> Resource:
         """See Format; raises also what parse() and canonical() do, and Forbidden "banned_tag"."""
         target = _upstream(repository, parse(ask.path))
-        _allow(repository, target)
+        said = f"docker: {_WORDS[target.kind, bool(target.tag)]}{_allowed(repository, target)}"
         ttl, path = repository.mutable_ttl, target.path
-        base = Resource(repository, path, path, ttl=ttl, area=target.name, format=self)
+        base = Resource(repository, path, path, ttl=ttl, area=target.name, format=self, rule=said)
         if target.kind is Endpoint.TAGS:
             query = upstreams(canonical(ask.query, PAGING))
             return replace(_paged(base, query, "application/json", ("Link",)), whole=True, rendered=True)
@@ -108,19 +116,32 @@ def _is_hub(repository: Repository) -> bool:
     return any(urllib.parse.urlsplit(url).hostname in HUB for url in repository.base_urls)
 
 
-def _allow(repository: Repository, target: Target) -> None:
-    """Raises Forbidden; a pattern may mean the image, `<name>/manifests/<tag>` or that with v2/ in front, with
-    Docker Hub's library/ or without."""
-    patterns = repository.immutable_patterns + repository.mutable_patterns
+def _allowed(repository: Repository, target: Target) -> str:
+    """Which pattern allows it, in words, "" where there is none at all; raises Forbidden.
+
+    A pattern may mean the image, `<name>/manifests/<tag>` or that with v2/ in front, with Docker Hub's library/ or
+    without.
+    """
     names = [target.name]
     if target.name.startswith("library/") and _is_hub(repository):
         names.append(target.name.removeprefix("library/"))
     paths = [replace(target, name=name).path for name in names]
     texts = (*names, *(path.removeprefix("v2/") for path in paths), *paths)
-    if patterns and not any(matches(patterns, text) for text in texts):
-        raise Forbidden(f"no pattern of {repository.name} allows this image", code="blocked_by_pattern")
+    said = _pattern(repository, texts)
     if target.tag and target.tag in repository.ban_tags:
         raise Forbidden(f"{repository.name} does not serve the tag {target.tag}", code="banned_tag")
+    return said
+
+
+def _pattern(repository: Repository, texts: Iterable[str]) -> str:
+    """The first pattern that is found in any of the texts, in words."""
+    if not repository.immutable_patterns + repository.mutable_patterns:
+        return ""
+    for text in texts:
+        for key in ("immutable_patterns", "mutable_patterns"):
+            if (index := matching(getattr(repository, key), text)) is not None:
+                return f", allowed by {key}[{index}]"
+    raise Forbidden(f"no pattern of {repository.name} allows this image", code="blocked_by_pattern")
 
 
 # -- the five resources ---------------------------------------------------------------------------------------

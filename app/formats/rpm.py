@@ -44,6 +44,7 @@ RPM = _Rpm(
     (
         rule(
             rf"{_IN}repomd\.xml",
+            "repomd.xml, which heads the set",
             own=True,
             remember_missing=False,
             index=True,
@@ -51,9 +52,17 @@ RPM = _Rpm(
             listing=r"\g<0>",
             root=r"\g<0>",
         ),
-        rule(rf"{_IN}repomd\.xml\.(?:asc|key)", own=True, remember_missing=False, listed=True, root=_HEAD),
+        rule(
+            rf"{_IN}repomd\.xml\.(?:asc|key)",
+            "a companion of repomd.xml",
+            own=True,
+            remember_missing=False,
+            listed=True,
+            root=_HEAD,
+        ),
         rule(
             rf"{_IN}{_CHECKSUM}-{_PRIMARY}",
+            "a list of packages, named by its checksum",
             immutable=True,
             own=True,
             remember_missing=False,
@@ -62,13 +71,32 @@ RPM = _Rpm(
             listing=_LIST,
             root=_HEAD,
         ),
-        rule(rf"{_IN}{_CHECKSUM}-[^/]+", immutable=True, own=True, remember_missing=False, listed=True, root=_HEAD),
         rule(
-            rf"{_IN}{_PRIMARY}", own=True, remember_missing=False, index=True, listed=True, listing=_LIST, root=_HEAD
+            rf"{_IN}{_CHECKSUM}-[^/]+",
+            "metadata, named by its checksum",
+            immutable=True,
+            own=True,
+            remember_missing=False,
+            listed=True,
+            root=_HEAD,
         ),
-        rule(rf"{_IN}[^/]+", own=True, remember_missing=False, listed=True, root=_HEAD),
-        rule(r"(?:.*/)?(?:RPM-GPG-KEY[^/]*|[^/]+\.repo|media\.1/[^/]+|\.?treeinfo|extra_files\.json)", own=True),
-        rule(r".*\.d?rpm", immutable=True, listed=True),
+        rule(
+            rf"{_IN}{_PRIMARY}",
+            "a list of packages",
+            own=True,
+            remember_missing=False,
+            index=True,
+            listed=True,
+            listing=_LIST,
+            root=_HEAD,
+        ),
+        rule(rf"{_IN}[^/]+", "metadata", own=True, remember_missing=False, listed=True, root=_HEAD),
+        rule(
+            r"(?:.*/)?(?:RPM-GPG-KEY[^/]*|[^/]+\.repo|media\.1/[^/]+|\.?treeinfo|extra_files\.json)",
+            "a key or a file beside the metadata",
+            own=True,
+        ),
+        rule(r".*\.d?rpm", "a package", immutable=True, listed=True),
     ),
 )
 

@@ -1,17 +1,20 @@
-"""How a team's own file becomes visible: received beside, hashed, stored, and only then recorded."""
+"""How a team's own file becomes visible: received beside, hashed, stored, and only then recorded and journaled."""
 
 from __future__ import annotations
 
 import tempfile
 from contextlib import ExitStack
+from dataclasses import replace
 from email.utils import formatdate
 from pathlib import Path
 from types import TracebackType
 from typing import IO
 
+from app import journal
 from app.errors import Conflict, NotFound, StoreDown
 from app.fills.checksums import Checksums
 from app.fills.spool import Spool
+from app.maintenance import require_whole_once
 from app.resource import Entry, Repository
 from app.shelf import Shelf
 
@@ -60,6 +63,7 @@ class Upload:
 
 def publish(shelf: Shelf, repository: Repository, path: str, upload: Upload, content_type: str) -> Entry:
     """Record the upload as `path`; Conflict where that is there and may not be replaced. Raises StoreDown."""
+    require_whole_once(shelf.catalog.index, shelf.blobs)
     digest = upload.finish()
     now = shelf.clock()
     entry = Entry(
@@ -70,11 +74,16 @@ def publish(shelf: Shelf, repository: Repository, path: str, upload: Upload, con
         last_modified=formatdate(now, usegmt=True),
         fetched=now,
         checked=now,
-        fence=shelf.catalog.index.next_fence(),
     )
     shelf.blobs.adopt(upload.path, digest)
-    present = lambda: shelf.blobs.exists(digest)  # noqa: E731
-    if shelf.catalog.publish(repository.name, path, path, entry, repository.overwrite, present):
+
+    def present() -> bool:
+        return shelf.blobs.exists(digest)
+
+    def note(fence: int) -> None:
+        journal.published(shelf.blobs, repository.name, path, replace(entry, fence=fence))
+
+    if shelf.catalog.publish(repository.name, path, path, entry, repository.overwrite, present, note):
         return entry
     if not shelf.blobs.exists(digest):
         raise StoreDown("the upload was collected before it was recorded; send it again", retry_after=1)
@@ -93,5 +102,10 @@ def _conflict(path: str) -> Conflict:
 
 def withdraw(shelf: Shelf, repository: Repository, path: str) -> None:
     """Forget `path`; NotFound where it is not there."""
-    if not shelf.catalog.forget(repository.name, path):
+    require_whole_once(shelf.catalog.index, shelf.blobs)
+
+    def note(fence: int) -> None:
+        journal.withdrawn(shelf.blobs, repository.name, path, fence)
+
+    if not shelf.catalog.withdraw(repository.name, path, note):
         raise NotFound("no such file", code="file_not_found")

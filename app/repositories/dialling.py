@@ -9,7 +9,7 @@ from marshmallow import ValidationError, fields, post_load, validate, validates_
 
 from app.repositories.addresses import Host, Proxy
 from app.repositories.shapes import Named, Strict, says
-from app.repositories.values import File, Seconds, Secret
+from app.repositories.values import File, Rate, Seconds, Secret
 from app.resource import UpstreamOptions
 
 # fmt: off
@@ -42,6 +42,7 @@ class UpstreamSchema(Strict):
     max_connections = fields.Integer(
         strict=True, validate=validate.Range(1, 1024), metadata=says("connections at one time")
     )
+    max_rate = Rate(0.01, 10_000, metadata=says("requests a second, with retries and redirects"))
     auth_hosts = fields.List(
         Host(),
         validate=validate.Length(max=16),

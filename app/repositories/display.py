@@ -50,6 +50,7 @@ def _local(repository: Repository) -> dict[str, Any]:
         "package": repository.package,
         "description": repository.description,
         "overwrite": repository.overwrite,
+        "verify_on_read": repository.verify_on_read,
     }
 
 
@@ -69,6 +70,7 @@ def _remote(repository: Repository, bans: Bans) -> dict[str, Any]:
         "upstream": _upstream(repository.upstream),
         **_credentials(repository),
         "offline": repository.offline,
+        "verify_on_read": repository.verify_on_read,
         **(_docker(repository, bans) if repository.package == "docker" else {}),
     }
 

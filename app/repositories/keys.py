@@ -21,6 +21,7 @@ class LocalSchema(Strict):
     package = Package("generic")
     description = Description()
     overwrite = Flag(metadata=says("may a path be published again"))
+    verify_on_read = Flag(metadata=says("hash stored bytes each time before they are served"))
 
     def unknown_key(self, key: str, known: set[str]) -> str:
         if key in RemoteSchema().fields:

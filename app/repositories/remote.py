@@ -76,6 +76,7 @@ class RemoteSchema(Strict):
     username = Secret(metadata=says("upstream's credentials"))
     password = Secret(metadata=says("upstream's credentials"))
     offline = Flag(metadata=says("never dial upstream"))
+    verify_on_read = Flag(metadata=says("hash stored bytes each time before they are served"))
     serves = hosts_of("docker: registries answered for where a client names one with ?ns=")
     hosts = hosts_of("docker: host names under which this remote is reached without its name")
     default = Flag(metadata=says("docker: answers where nothing else names a repository"))

@@ -106,6 +106,20 @@ class Seconds(Value):
         raise ValueError(f"{shown(value)} is not seconds or a time such as {text}")
 
 
+class Rate(Value):
+    """A number of requests a second."""
+
+    def __init__(self, low: float, high: float, **options: Any) -> None:
+        super().__init__(**options)
+        self.low, self.high = low, high
+        self.json = {"type": "number", "minimum": low, "maximum": high}
+
+    def read(self, value: Any) -> float:
+        if not isinstance(value, int | float) or isinstance(value, bool) or not self.low <= value <= self.high:
+            raise ValueError(f"{shown(value)} is not requests a second from {self.low:g} to {self.high:g}")
+        return float(value)
+
+
 class Secret(Value):
     """A string, or where to find it: {"env": "NAME"} or {"file": "path"}."""
 

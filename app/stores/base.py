@@ -1,14 +1,13 @@
-"""The seams of storage: what the engine asks of an index, a memory and a blob store, in prose.
+"""The seams of storage: what the engine asks of an index, in prose; memory.py and blobs.py are the other two.
 
 Vendor exceptions stop here: "not here" is None (or False), "broken" is errors.StoreDown. Never the same.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import Protocol
 
 from app.resource import Digest, Entry
 
@@ -23,11 +22,12 @@ class Flushed:
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """One listed row of the index: where, and what is remembered of it."""
+    """One row of the index: where, and what is remembered of it; `key` is "" only where it is the path."""
 
     repository: str
     path: str
     entry: Entry
+    key: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +50,8 @@ class Listed:
 class Index(Protocol):
     """The truth: (repository, key) -> Entry. Keys may be of any length. Every method raises StoreDown."""
 
-    def ping(self) -> None:
-        """Return if a statement works now."""
+    def ping(self, writes: bool = True) -> None:
+        """Return if it can be read and, with `writes`, written now."""
 
     def find(self, repository: str, key: str) -> tuple[int, Entry | None]:
         """The repository's epoch (0 if it was never raised) and the entry, one statement, one snapshot."""
@@ -84,12 +84,24 @@ class Index(Protocol):
         """
 
     def publish(
-        self, repository: str, key: str, path: str, entry: Entry, overwrite: bool, present: Callable[[], bool]
+        self,
+        repository: str,
+        key: str,
+        path: str,
+        entry: Entry,
+        overwrite: bool,
+        present: Callable[[], bool],
+        journal: Callable[[int], None],
     ) -> bool:
         """Record a hosted file; False, and nothing changes, if the key is there and `overwrite` is not set.
 
-        Also False if the bytes are gone: `present` is asked as in commit().
+        Also False if the bytes are gone: `present` is asked as in commit(). The index gives the entry its fence,
+        so that the last one that is recorded has the highest. `journal` is called with it when the row is written
+        and before that is committed; where it raises, nothing was recorded.
         """
+
+    def withdraw(self, repository: str, key: str, journal: Callable[[int], None]) -> bool:
+        """Drop a hosted file, with `journal` called as in publish(); True if it was there."""
 
     def find_all(self, repository: str, keys: Sequence[str]) -> dict[str, Entry]:
         """The entries of those keys that have one, in one statement; for hundreds of keys."""
@@ -154,112 +166,31 @@ class Index(Protocol):
     def drop_blob(self, digest: str, remove: Callable[[], None]) -> bool:
         """Call `remove` if nothing refers to the digest, excluding commits of it; True if called."""
 
+    def unreferenced(self, digests: Sequence[str]) -> Sequence[str]:
+        """Those of the digests that no entry refers to, in one statement; drop_blob() decides."""
+
+    def used(self, keys: Iterable[tuple[str, str]], now: float, coarse: float) -> None:
+        """Note that these (repository, key) were served; a note younger than `coarse` seconds is left as it is."""
+
+    def footprint(self) -> tuple[int, int]:
+        """(blobs, bytes) that entries refer to, each digest counted once."""
+
+    def coldest(self, repositories: Sequence[str], gone: bool, limit: int) -> Sequence[Stored]:
+        """Entries of those repositories, least recently used first; upstream no longer has them (`gone`), or has.
+
+        Every repository named here is a remote: what is hosted is never among them.
+        """
+
+    def referring(self, digest: str) -> Sequence[Stored]:
+        """Every entry whose bytes these are."""
+
+    def restore(self, files: Iterable[Stored], repositories: Iterable[str] = ()) -> int:
+        """Record hosted files as the journal says they were; how many.
+
+        What is there under the same key is left as it is where its fence is not older. Fences given from now on
+        are beyond all that were ever given, and so are the epochs of these repositories, of those of `files` and
+        of all that the index knows: no copy of before is trusted.
+        """
+
     def close(self) -> None:
         """Give connections back; the object is not used after this."""
-
-
-@dataclass(frozen=True, slots=True)
-class Recollection:
-    """What one round trip to the memory knew: the epoch, a copy with its own epoch and time, a miss.
-
-    `negative` is upstream's status (404 or 410) remembered under `epoch`, else 0; `missed` is one that only
-    counts while upstream cannot be asked.
-    """
-
-    epoch: int | None = None
-    entry: Entry | None = None
-    entry_epoch: int = -1
-    copied: float = 0.0
-    negative: int = 0
-    missed: int = 0
-
-
-class Held(Protocol):
-    """A held lock; it is kept alive until it is released."""
-
-    token: str
-
-    def release(self) -> None:
-        """Let go; losing it before is no error."""
-
-
-class Memory(Protocol):
-    """What may be forgotten at any time: copies, epochs, negative entries, locks, counters. Raises StoreDown.
-
-    `distrusted` is set by every failure, and wherever the server may not be the one that was told the epochs
-    last; raise_epochs() clears it. Copies are not to be trusted while it is set.
-    """
-
-    distrusted: bool
-
-    def ping(self) -> None:
-        """Return if a command works now."""
-
-    def recall(self, repository: str, key: str) -> Recollection:
-        """Everything about one key in one round trip."""
-
-    def remember(self, repository: str, key: str, epoch: int, entry: Entry, now: float) -> None:
-        """Keep a copy unless one with a newer epoch or fence is there; also the epoch, unless a newer one is.
-
-        Drops the negative entry.
-        """
-
-    def remember_missing(
-        self, repository: str, key: str, epoch: int, status: int, seconds: float, trusted: bool = True
-    ) -> None:
-        """Keep upstream's "no such thing" for a while; where it is not trusted, as Recollection.missed."""
-
-    def forget(self, repository: str, key: str) -> None:
-        """Drop the copy and the negative entry of one key, and take no copy for a moment.
-
-        Someone may have read the index just before it changed, and be about to remember that.
-        """
-
-    def raise_epochs(self, epochs: dict[str, int]) -> None:
-        """Publish the epochs of the index (all of them), never lowering one that is newer."""
-
-    def flush(self, repository: str) -> int:
-        """Remove every copy and negative entry of a repository in batches; how many were removed."""
-
-    def lock(self, name: str) -> Held | None:
-        """Take a lock (kept alive by a heartbeat) or None at once if someone else has it."""
-
-    def break_lock(self, name: str, token: str) -> None:
-        """Free a lock that a dead process of this node held under that token."""
-
-    def token(self, name: str) -> str | None:
-        """The unexpired access token kept under that name, for the whole fleet."""
-
-    def keep_token(self, name: str, token: str, seconds: float) -> None:
-        """Keep an access token of an upstream for so long; an empty one drops what is kept."""
-
-    def count(self, repository: str, state: str, requests: int, sent: int) -> None:
-        """Add to the fleet's counters of one repository and cache state (requests, body bytes)."""
-
-    def counts(self) -> dict[str, dict[str, tuple[int, int]]]:
-        """repository -> state -> (requests, bytes) over the whole fleet."""
-
-    def close(self) -> None:
-        """Give connections back."""
-
-
-class Blobs(Protocol):
-    """Bytes by sha256. Raises StoreDown where the store does not answer or is full."""
-
-    def ping(self) -> None:
-        """Return if the store can be read and written now."""
-
-    def open(self, digest: str) -> BinaryIO | None:
-        """The bytes from their beginning, seekable; None if they are not here."""
-
-    def exists(self, digest: str) -> bool:
-        """Whether the bytes are here, whole."""
-
-    def adopt(self, file: Path, digest: str) -> None:
-        """Take a finished, verified, fsynced spool file (moved, durable on return); `digest` is trusted."""
-
-    def remove(self, digest: str) -> None:
-        """Delete the bytes; nothing there is no error."""
-
-    def walk(self) -> Iterator[tuple[str, float]]:
-        """(digest, unix time last adopted) of every blob, in no order."""

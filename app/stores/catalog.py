@@ -17,9 +17,10 @@ from dataclasses import dataclass, replace
 
 from app.errors import StoreDown
 from app.resource import Digest, Entry
-from app.stores.base import Change, Flushed, Index, Memory, Recollection
+from app.stores.base import Change, Flushed, Index, Stored
+from app.stores.memory import Memory, Recollection
 
-PUBLISH = (0.0, 0.6, 0.6)  # seconds before each try to tell the memory of a flush
+PUBLISH = (0.0, 0.6, 1.1)  # seconds before each try to tell the memory of a flush: as its breaker opens
 FRESH = 300.0  # seconds a copy is trusted without asking the index
 
 log = logging.getLogger(__name__)
@@ -118,14 +119,29 @@ class Catalog:
         return evicted
 
     def publish(
-        self, repository: str, key: str, path: str, entry: Entry, overwrite: bool, present: Callable[[], bool]
+        self,
+        repository: str,
+        key: str,
+        path: str,
+        entry: Entry,
+        overwrite: bool,
+        present: Callable[[], bool],
+        journal: Callable[[int], None],
     ) -> bool:
         """Index.publish; from now on every worker sees it."""
-        published = self.index.publish(repository, key, path, entry, overwrite, present)
+        published = self.index.publish(repository, key, path, entry, overwrite, present, journal)
         if published:
             with self._in_step(repository):
                 self.memory.forget(repository, key)
         return published
+
+    def withdraw(self, repository: str, key: str, journal: Callable[[int], None]) -> bool:
+        """Index.withdraw; from now on no worker sees the file."""
+        withdrawn = self.index.withdraw(repository, key, journal)
+        if withdrawn:
+            with self._in_step(repository):
+                self.memory.forget(repository, key)
+        return withdrawn
 
     def forget(self, repository: str, key: str, fence: int | None = None) -> bool:
         """Index.forget; from now on no worker sees the entry."""
@@ -145,12 +161,22 @@ class Catalog:
     def flush(self, repository: str, prefix: str = "", expire: bool = False) -> tuple[Flushed, int]:
         """Index.flush, and how many copies the memory lost by it (0 while it is down: their epoch is over)."""
         flushed = self.index.flush(repository, prefix, expire)
+        return flushed, self._tell(lambda: self.memory.flush(repository))
+
+    def restore(self, files: Iterable[Stored], repositories: Iterable[str] = ()) -> int:
+        """Index.restore; from now on no worker trusts a copy of before."""
+        restored = self.index.restore(files, repositories)
+        self._tell(lambda: 0)
+        return restored
+
+    def _tell(self, then: Callable[[], int]) -> int:
+        """Tell the memory every epoch, and what `then` returns after that; 0 while it is down."""
         for pause in PUBLISH:  # a hiccup of one process must not leave the others trusting old copies
             time.sleep(pause)
             with _best_effort():
                 self.memory.raise_epochs(self.index.epochs())
-                return flushed, self.memory.flush(repository)
-        return flushed, 0
+                return then()
+        return 0
 
     def _recall(self, repository: str, key: str) -> Recollection | None:
         """The memory's answer, None while it is down; a distrusted one is told the epochs and asked again."""

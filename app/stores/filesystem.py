@@ -1,18 +1,21 @@
-"""Blobs on a filesystem: one file per digest, visible only when whole.
+"""Blobs on a filesystem: one file per digest, visible only when whole; and the journal beside them.
 
 <root>/                       0711, on the spool's filesystem (a rename, not a copy)
   sha256/                     0711, its group is the one nginx reads with (chgrp it once)
     ab/                       0711, the first two of the digest
       ab34...ef               0640, that group; never written again, mtime = last adopted
-      .ab34...ef.<random>     a copy from another filesystem on its way; swept by walk()
+      .ab34...ef.<random>     a copy from another filesystem on its way; removed by reap()
+  quarantine/ab34...ef        damaged bytes, for an operator to look at
+  journal/00001763718123456/  0711, the first 17 of a note's 20 digits
+    <name>.json               0640; .<name>.json.<random> on its way
 """
 
 from __future__ import annotations
 
 import contextlib
 import errno
+import itertools
 import os
-import re
 import secrets
 import shutil
 import time
@@ -21,10 +24,12 @@ from pathlib import Path
 from typing import BinaryIO
 
 from app.errors import StoreDown
+from app.stores.blobs import HEX, NOTE, Room
 
-HEX = re.compile(r"[0-9a-f]{64}")
 DIRECTORY_MODE, FILE_MODE = 0o711, 0o640
 ABANDONED = 86400.0  # seconds after which a half-made copy belongs to nobody
+SHARD = 17  # characters of a note's name that are its directory
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 NO_LINKS = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
 
 
@@ -33,6 +38,8 @@ class FilesystemBlobs:
 
     def __init__(self, root: Path) -> None:
         self.base = root / "sha256"
+        self.aside = root / "quarantine"
+        self.journal = root / "journal"
         with contextlib.suppress(OSError):  # a store that is down must not stop the start; ping() tells
             _make_directory(root, parents=True)
             _make_directory(self.base)
@@ -65,13 +72,15 @@ class FilesystemBlobs:
 
     def exists(self, digest: str) -> bool:
         """Whether the blob is here; what is visible is whole."""
+        return self.adopted(digest) is not None
+
+    def adopted(self, digest: str) -> float | None:
         with _store():
             try:
-                self.path(digest).stat()
+                return self.path(digest).stat().st_mtime
             except FileNotFoundError:
                 self._require_base()
-                return False
-            return True
+                return None
 
     def adopt(self, file: Path, digest: str) -> None:
         """Move a spool file in; where the digest is here already, that one stays and `file` is dropped.
@@ -97,18 +106,77 @@ class FilesystemBlobs:
         with _store():
             self.path(digest).unlink(missing_ok=True)
 
-    def walk(self) -> Iterator[tuple[str, float]]:
-        """Every blob; copies that a crash left are removed in passing."""
+    def quarantine(self, digest: str) -> None:
+        source = self.path(digest)
         with _store():
             self._require_base()
-            for directory in sorted(self.base.glob("??")):
-                for item in os.scandir(directory):
-                    with contextlib.suppress(FileNotFoundError):  # removed meanwhile
-                        changed = item.stat().st_mtime
-                        if HEX.fullmatch(item.name):
-                            yield item.name, changed
-                        elif changed < time.time() - ABANDONED:
-                            Path(item.path).unlink()
+            _make_directory(self.aside)
+            with contextlib.suppress(FileNotFoundError):
+                source.replace(self.aside / digest)
+                _sync_directory(self.aside)
+                _sync_directory(source.parent)
+
+    def walk(self) -> Iterator[tuple[str, float]]:
+        with _store():
+            self._require_base()
+            for item in _files(self.base):
+                with contextlib.suppress(FileNotFoundError):  # removed meanwhile
+                    if HEX.fullmatch(item.name):
+                        yield item.name, item.stat().st_mtime
+
+    def room(self) -> Room:
+        """What statvfs(3) says; space reserved for root counts as taken."""
+        with _store():
+            found = os.statvfs(self.base)
+            return Room(found.f_bavail * found.f_frsize, found.f_blocks * found.f_frsize)
+
+    def reap(self) -> int:
+        """Half copies and half notes that a crash left."""
+        count, before = 0, time.time() - ABANDONED
+        with _store():
+            self._require_base()
+            for item in itertools.chain(_files(self.base), _files(self.journal), _entries(self.base)):
+                with contextlib.suppress(FileNotFoundError):
+                    if item.name.startswith(".") and item.stat().st_mtime < before:
+                        Path(item).unlink()
+                        count += 1
+        return count
+
+    def note(self, name: str, text: bytes) -> None:
+        if not NOTE.fullmatch(name):
+            raise ValueError(f"not a note's name: {name!r}")
+        target = self.journal / name[:SHARD] / f"{name}.json"
+        with _store():
+            self._require_base()
+            for directory in (self.journal, target.parent):
+                _make_directory(directory)
+            beside = target.with_name(f".{target.name}.{secrets.token_hex(8)}")
+            try:
+                with beside.open("xb") as file:
+                    file.write(text)
+                    file.flush()
+                    _settle(file, self.base)
+                beside.replace(target)
+            finally:
+                beside.unlink(missing_ok=True)
+            _sync_directory(target.parent)
+
+    def newest(self) -> int:
+        with _store():
+            self._require_base()
+            for directory in sorted(_entries(self.journal), key=lambda each: each.name, reverse=True):
+                names = [item.name for item in _entries(directory) if NOTE.fullmatch(item.name.removesuffix(".json"))]
+                if names:
+                    return int(max(names).partition("-")[0])
+            return 0
+
+    def notes(self) -> Iterator[bytes]:
+        with _store():
+            self._require_base()
+            for directory in sorted(_entries(self.journal), key=lambda each: each.name):
+                for item in sorted(_entries(directory), key=lambda each: each.name):
+                    if NOTE.fullmatch(item.name.removesuffix(".json")):
+                        yield Path(item).read_bytes()
 
     def _copy(self, spooled: BinaryIO, target: Path, size: int) -> None:
         """The spool is on another filesystem: copy beside the target, then show it in one step."""
@@ -133,7 +201,22 @@ def _store() -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise StoreDown(f"blobs: {error.strerror or error}") from error
+        code = "storage_full" if error.errno in FULL else None
+        raise StoreDown(f"blobs: {error.strerror or error}", code=code) from error
+
+
+def _entries(directory: os.PathLike[str]) -> list[os.DirEntry[str]]:
+    """What is in a directory; one that is not there (yet) has nothing."""
+    try:
+        return list(os.scandir(directory))
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
+def _files(base: Path) -> Iterator[os.DirEntry[str]]:
+    """What is in the directories of `base`, one directory at a time."""
+    for directory in _entries(base):
+        yield from _entries(directory)
 
 
 def _settle(file: BinaryIO, base: Path) -> int:

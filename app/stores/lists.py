@@ -83,6 +83,7 @@ class Lists:
     ) -> Sequence[str]:
         """See Index.record_list."""
         with self._its_turn(), self._connections.lend(PATIENCE) as connection, connection.transaction():
+            connection.wait_longer()
             _stage(connection, rows)
             connection.execute(LOCK_SHARED, [[number("repository", repository)]])
             if epoch < one(connection.execute(EPOCHS, [repository]))[1]:
@@ -96,16 +97,18 @@ class Lists:
     def _evict_again(self, repository: str, list_id: int) -> list[str]:
         """What was committed by someone who could not see the list yet; whoever commits later looks it up."""
         with self._connections.lend(PATIENCE) as connection, connection.transaction():
+            connection.wait_longer()
             return _evict(connection, _EVICT_AGAIN, {"repository": repository, "list": list_id})
 
     def drop(self, repository: str, root: str, kept: Sequence[str]) -> None:
         """See Index.drop_lists."""
         with self._connections.lend(PATIENCE) as connection, connection.transaction():
+            connection.wait_longer()
             _delete(connection, _DROP, [repository, root, list(kept)])
 
     def listed(self, repository: str, key: str) -> Listed | None:
         """See Index.listed."""
-        with self._connections.lend() as connection:
+        with self._connections.read() as connection:
             row = connection.execute(LISTED, where(repository, key), prepare=True).fetchone()
         return Listed(Digest(row[0], row[1]), row[2]) if row else None
 

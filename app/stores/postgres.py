@@ -1,7 +1,7 @@
 """The index in PostgreSQL (13 or newer): its transactions, their locks, and the schema's migration.
 
 repositories  name -> epoch, forgotten               no row: both 0; forgotten: the epoch that the last delete began
-entries       (repository, sha256 of key) -> Entry   with the key and the path in full
+entries       (repository, sha256 of key) -> Entry   with the key and the path in full, and when it was last served
 lists, listed  see lists.py
 fences        a sequence; every win of a lock takes one
 
@@ -9,13 +9,15 @@ advisory locks, each for one transaction, in this order:
   blob        shared by commits of a digest (several in the order of digests), alone for its removal
   repository  shared by commits into it, alone for a flush: no commit slips in under the old epoch
   set         alone for what changes several entries, which would otherwise wait for each other in a circle
+  file        alone for what publishes or withdraws it (hosted.py)
 """
 
 from __future__ import annotations
 
 import contextlib
+import logging
+import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +28,14 @@ from app.resource import Digest, Entry
 from app.stores import lists, statements
 from app.stores.base import Change, Flushed, Listed, Stored
 from app.stores.connections import Connections, Patient, parameters
+from app.stores.hosted import Hosted
 from app.stores.lists import Lists
-from app.stores.statements import hashed, number, one, where, within
+from app.stores.statements import hashed, number, one, row, where, within
 
-COMMIT, FLUSH = 15.0, 120.0  # seconds of patience; a commit may wait for a flush or a removal
+LOCK, PAUSE, TRIES = "300ms", 0.7, 180  # of a migration, for three minutes
+COMMIT, USED, FLUSH = 15.0, 10.0, 120.0  # seconds of patience; a commit may wait for a flush or a removal
+
+log = logging.getLogger(__name__)
 
 
 class _Refused(Exception):
@@ -42,23 +48,25 @@ class PostgresIndex:
     def __init__(self, database_url: str, connections: int = 2) -> None:
         self._connections = Connections(database_url, connections)
         self._lists = Lists(self._connections)
+        self._hosted = Hosted(self._connections)
 
-    def ping(self) -> None:
-        with self._connections.lend() as connection:
-            connection.execute("SELECT 1 FROM entries LIMIT 1")
+    def ping(self, writes: bool = True) -> None:
+        with self._connections.lend(writes=writes) as connection:
+            if one(connection.execute(statements.PING))[0] == "on" and writes:
+                raise psycopg.errors.ReadOnlySqlTransaction("it takes no writes")
 
     def find(self, repository: str, key: str) -> tuple[int, Entry | None]:
-        with self._connections.lend() as connection:
-            row = one(connection.execute(statements.FIND, where(repository, key), prepare=True))
-        return row[0], Entry(*row[1:]) if row[1] is not None else None
+        with self._connections.read() as connection:
+            found = one(connection.execute(statements.FIND, where(repository, key), prepare=True))
+        return found[0], Entry(*found[1:]) if found[1] is not None else None
 
     def find_all(self, repository: str, keys: Sequence[str]) -> dict[str, Entry]:
         values = [repository, [hashed(key) for key in keys]]
-        with self._connections.lend() as connection:
-            return {key: Entry(*row) for key, *row in connection.execute(statements.FIND_ALL, values)}
+        with self._connections.read() as connection:
+            return {key: Entry(*found) for key, *found in connection.execute(statements.FIND_ALL, values)}
 
     def epochs(self) -> dict[str, int]:
-        with self._connections.lend() as connection:
+        with self._connections.read() as connection:
             return dict(connection.execute("SELECT name, epoch FROM repositories").fetchall())
 
     def next_fence(self) -> int:
@@ -81,21 +89,29 @@ class PostgresIndex:
         present: Callable[[], bool],
         replaces: int | None = None,
     ) -> bool:
-        values = _row(repository, key, path, entry) | {"epoch": epoch, "replaces": replaces}
-        return self._write(statements.COMMIT, values, present)
+        values = row(repository, key, path, entry) | {"epoch": epoch, "replaces": replaces}
+        locks = [number("blob", entry.digest), number("repository", repository)]
+        with self._connections.lend(COMMIT) as connection, connection.transaction():
+            connection.execute(statements.LOCK_SHARED, [locks])  # its blob is kept and its epoch held still
+            return present() and connection.execute(statements.COMMIT, values).rowcount == 1
 
     def publish(
-        self, repository: str, key: str, path: str, entry: Entry, overwrite: bool, present: Callable[[], bool]
+        self,
+        repository: str,
+        key: str,
+        path: str,
+        entry: Entry,
+        overwrite: bool,
+        present: Callable[[], bool],
+        journal: Callable[[int], None],
     ) -> bool:
-        values = _row(repository, key, path, entry) | {"overwrite": overwrite}
-        return self._write(statements.PUBLISH, values, present)
+        return self._hosted.publish(repository, key, path, entry, overwrite, present, journal)
 
-    def _write(self, statement: Any, values: dict[str, Any], present: Callable[[], bool]) -> bool:
-        """Run an upsert with its blob kept and its epoch held still; whether a row was written."""
-        locks = [number("blob", values["digest"]), number("repository", values["repository"])]
-        with self._connections.lend(COMMIT) as connection, connection.transaction():
-            connection.execute(statements.LOCK_SHARED, [locks])
-            return present() and connection.execute(statement, values).rowcount == 1
+    def withdraw(self, repository: str, key: str, journal: Callable[[int], None]) -> bool:
+        return self._hosted.withdraw(repository, key, journal)
+
+    def restore(self, files: Iterable[Stored], repositories: Iterable[str] = ()) -> int:
+        return self._hosted.restore(files, repositories)
 
     def switch(
         self,
@@ -135,7 +151,7 @@ class PostgresIndex:
     ) -> Sequence[tuple[str, str]]:
         values = {"repositories": list(repositories), "pattern": pattern, "limit": limit}
         values |= {"repository": after[0], "name": after[1].partition("\0")[0]}  # no text of Postgres's has a NUL
-        with self._connections.lend(COMMIT) as connection:
+        with self._connections.read(COMMIT) as connection:
             return [(repository, name) for repository, name in connection.execute(statements.NAMES, values)]
 
     def forget(self, repository: str, key: str, fence: int | None = None) -> bool:
@@ -145,6 +161,7 @@ class PostgresIndex:
     def flush(self, repository: str, prefix: str = "", expire: bool = False) -> Flushed:
         values = within(repository, prefix)
         with self._connections.lend(FLUSH) as connection, connection.transaction():
+            connection.wait_longer()
             connection.execute(statements.LOCK, [number("repository", repository)])
             connection.execute(statements.RAISE, [repository])
             if expire:
@@ -155,6 +172,7 @@ class PostgresIndex:
 
     def drop_unknown(self, known: frozenset[str]) -> int:
         with self._connections.lend(FLUSH) as connection, connection.transaction():
+            connection.wait_longer()
             lists.drop_unknown(connection, sorted(known))
             dropped: int = one(connection.execute(statements.DROP_UNKNOWN, [sorted(known)]))[0]
             return dropped
@@ -162,9 +180,8 @@ class PostgresIndex:
     def listing(self, repository: str, prefix: str = "", after: str = "", limit: int = 1000) -> list[Stored]:
         """A page is longer than `limit` only where its last path has several keys (variants)."""
         values = within(repository, prefix) | {"after": after, "limit": limit}
-        with self._connections.lend(COMMIT) as connection:
-            rows = connection.execute(statements.LISTING, values, prepare=False).fetchall()
-        return [Stored(repository, path, Entry(*row)) for path, *row in rows]
+        with self._connections.read(COMMIT) as connection:
+            return _stored(connection.execute(statements.LISTING, values, prepare=False))
 
     def drop_blob(self, digest: str, remove: Callable[[], None]) -> bool:
         with self._connections.lend(COMMIT) as connection, connection.transaction():
@@ -174,8 +191,38 @@ class PostgresIndex:
             remove()
             return True
 
+    def unreferenced(self, digests: Sequence[str]) -> list[str]:
+        with self._connections.read(COMMIT) as connection:
+            return [digest for (digest,) in connection.execute(statements.UNREFERENCED, [list(digests)])]
+
+    def used(self, keys: Iterable[tuple[str, str]], now: float, coarse: float) -> None:
+        """Rows that someone is writing are passed over: it waits for nobody, so nobody waits for it in a circle."""
+        given = [(repository, hashed(key)) for repository, key in keys]
+        values = {"repositories": [name for name, _ in given], "hashes": [key_hash for _, key_hash in given]}
+        with self._connections.lend(USED) as connection:
+            connection.execute(statements.USED, values | {"now": now, "before": now - coarse}, prepare=False)
+
+    def footprint(self) -> tuple[int, int]:
+        with self._connections.read(FLUSH) as connection:
+            blobs, size = one(connection.execute(statements.FOOTPRINT))
+            return blobs, size
+
+    def coldest(self, repositories: Sequence[str], gone: bool, limit: int) -> list[Stored]:
+        """Reads every entry once (`used` is in no index, see 0003): ask for thousands at a time."""
+        values = {"repositories": list(repositories), "gone": gone, "limit": limit}
+        with self._connections.read(FLUSH) as connection:
+            return _stored(connection.execute(statements.COLDEST, values, prepare=False))
+
+    def referring(self, digest: str) -> list[Stored]:
+        with self._connections.read(COMMIT) as connection:
+            return _stored(connection.execute(statements.REFERRING, [digest]))
+
     def close(self) -> None:
         self._connections.close()
+
+
+def _stored(rows: Iterable[tuple[Any, ...]]) -> list[Stored]:
+    return [Stored(repository, path, Entry(*values), key) for repository, path, key, *values in rows]
 
 
 def _drop_all(connection: Patient, repository: str, keys: Sequence[str], changes: Sequence[Change]) -> None:
@@ -191,7 +238,7 @@ def _drop_all(connection: Patient, repository: str, keys: Sequence[str], changes
 def _commit_all(connection: Patient, repository: str, changes: Sequence[Change], epoch: int) -> None:
     """Record the changes; raises _Refused where one meets an entry that is newer."""
     rows = [
-        _row(repository, change.key, change.path, change.entry) | {"epoch": epoch, "replaces": None}
+        row(repository, change.key, change.path, change.entry) | {"epoch": epoch, "replaces": None}
         for change in changes
     ]
     with connection.cursor() as cursor:
@@ -200,14 +247,11 @@ def _commit_all(connection: Patient, repository: str, changes: Sequence[Change],
             raise _Refused
 
 
-def _row(repository: str, key: str, path: str, entry: Entry) -> dict[str, Any]:
-    return where(repository, key) | asdict(entry) | {"key": key, "path": path}
-
-
 def migrate(database_url: str) -> None:
     """Bring the schema up to this version; by several processes at once, one does it and the others wait.
 
-    A schema that is ahead (a newer version was here already) is left as it is: steps only ever expand.
+    A schema that is ahead (a newer version was here already) is left as it is: steps only ever expand. The
+    version before goes on serving: it waits LOCK at most, and where a table is in use for longer, we do.
     Raises StoreDown.
     """
     import sqlalchemy as sa
@@ -232,6 +276,22 @@ def migrate(database_url: str) -> None:
             connection.rollback()
             if current is None or current in known:
                 config.attributes["connection"] = connection
-                command.upgrade(config, "head")
+                connection.exec_driver_sql(f"SET lock_timeout = '{LOCK}'")
+                connection.commit()
+                _insist(lambda: command.upgrade(config, "head"), connection)
     except (psycopg.Error, sa.exc.SQLAlchemyError) as error:
         raise StoreDown(f"Postgres: the schema is not migrated: {error}") from error
+
+
+def _insist(upgrade: Callable[[], None], connection: Any) -> None:
+    """Try until no transaction holds what must be locked; whoever waits for a lock holds up all that come after."""
+    for left in reversed(range(TRIES)):
+        try:
+            upgrade()
+            break
+        except Exception as error:
+            if not left or not isinstance(getattr(error, "orig", error), psycopg.errors.LockNotAvailable):
+                raise
+            connection.rollback()
+            log.warning("the schema waits for a transaction that holds a table: %s", error)
+        time.sleep(PAUSE)

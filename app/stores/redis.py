@@ -5,8 +5,10 @@
       copy:<repository>:<hash>        <epoch> <fence> [copied, ...]    a day; the fields of Entry in order
                                       forgotten                        10 s; no copy is taken meanwhile
       negative:<repository>:<hash>    <epoch> <status>                 as long as the caller says
-      lock:<hash>                     <token>                          10 s, renewed by a heartbeat
+      lock:<hash>                     <token>[@<address of its node>]  10 s, renewed by a heartbeat
       token:<hash>                    <token>                          as long as the caller says
+      hold:<hash>                     1                                as long as the caller says
+      sighting:<repository>:<hash>    [at, status, problem]            a day
       counters                        hash: "<repository> <state> requests|bytes" -> number
 
 <hash> is a 128-bit hash of the key (or of the lock's or token's name), so keys of any length cost the same.
@@ -17,22 +19,23 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import astuple, fields
 from typing import Any
 from uuid import uuid4
 
 import redis
 from redis.backoff import NoBackoff
-from redis.exceptions import LockError
+from redis.exceptions import LockError, MaxConnectionsError, ReadOnlyError
 from redis.lock import Lock
 from redis.retry import Retry
 
+from app import metrics
 from app.errors import StoreDown
 from app.resource import Entry
-from app.stores.base import Recollection
 from app.stores.breaker import Breaker
 from app.stores.heartbeat import Heartbeat, HeldLock
+from app.stores.memory import Holder, Recollection, Sighting
 
 PREFIX = "artifactapi:"
 ANSWER = 0.3  # seconds for a connection or an answer
@@ -71,16 +74,11 @@ class RedisMemory:
     or be an old copy of itself) until raise_epochs() has worked.
     """
 
-    def __init__(self, redis_url: str, lock_timeout: float = 10.0) -> None:
+    def __init__(self, redis_url: str, lock_timeout: float = 10.0, address: str = "") -> None:
+        """`address` is where other nodes read what this one downloads; it stands in the locks that it holds."""
         self.distrusted = True
-        self._client = redis.Redis.from_url(
-            redis_url,
-            socket_timeout=ANSWER,
-            socket_connect_timeout=ANSWER,
-            retry=Retry(NoBackoff(), 0),
-            protocol=2,
-            redis_connect_func=self._connected,
-        )
+        self._address = f"@{address}" if address else ""
+        self._client = _client(redis_url, self._connected)
         self._remember = self._client.register_script(_REMEMBER)
         self._raise = self._client.register_script(_RAISE)
         self._breaker = Breaker("Redis", FAIL_FAST)
@@ -132,12 +130,42 @@ class RedisMemory:
         return removed
 
     def lock(self, name: str) -> HeldLock | None:
-        token = uuid4().hex
+        token = uuid4().hex + self._address
         with self._asked():
             lock = self._named_lock(name)
             if not lock.acquire(blocking=False, token=token):
                 return None
         return HeldLock(lock, token, self._heartbeat)
+
+    def holder(self, name: str) -> Holder | None:
+        with self._asked() as client:
+            found: bytes | None = client.get(f"{PREFIX}lock:{_hash(name)}")
+        if found is None:
+            return None
+        text = found.decode("utf-8", "replace")
+        return Holder(address=text.partition("@")[2], token=text)
+
+    def hold(self, name: str, seconds: float) -> None:
+        with self._asked() as client:
+            if seconds > 0:
+                client.set(f"{PREFIX}hold:{_hash(name)}", "1", px=int(seconds * 1000))
+            else:
+                client.unlink(f"{PREFIX}hold:{_hash(name)}")
+
+    def held(self, name: str) -> bool:
+        with self._asked() as client:
+            return bool(client.exists(f"{PREFIX}hold:{_hash(name)}"))
+
+    def sight(self, repository: str, key: str, seen: Sighting) -> None:
+        with self._asked() as client:
+            client.set(_sighting(repository, key), json.dumps(astuple(seen), separators=(",", ":")), ex=COPY)
+
+    def sighted(self, repository: str, key: str) -> Sighting | None:
+        with self._asked() as client:
+            found: bytes | None = client.get(_sighting(repository, key))
+        with contextlib.suppress(TypeError, ValueError):  # none, or of a version that wrote otherwise
+            return Sighting(*json.loads(found or b""))
+        return None
 
     def break_lock(self, name: str, token: str) -> None:
         with self._asked(), contextlib.suppress(LockError):
@@ -187,13 +215,41 @@ class RedisMemory:
     @contextlib.contextmanager
     def _asked(self) -> Iterator[Any]:
         """The client, typed loosely as redis-py is; its errors leave as StoreDown."""
-        self._breaker.check()
+        self._breaker.check(probing=True)
         try:
             yield self._client
+        except MaxConnectionsError as error:
+            metrics.STORE_BUSY.labels("redis").inc()
+            raise StoreDown("every connection to Redis is busy", retry_after=1) from error
         except (redis.RedisError, OSError) as error:
             self.distrusted = True
+            if isinstance(
+                error, ReadOnlyError
+            ):  # a primary that was demoted: the next connection may find the new one
+                self._client.connection_pool.disconnect(inuse_connections=False)
             self._breaker.trip(error)
-            raise StoreDown(f"Redis: {error}") from error
+            raise StoreDown(f"Redis: {error}", retry_after=FAIL_FAST) from error
+        self._breaker.mend()
+
+
+def _client(url: str, connected: Callable[[Any], None]) -> Any:
+    """A client of `url`, whose query may hold redis-py's own options (ssl_ca_certs, ...). Raises ValueError, without
+    the URL, for it may hold a password."""
+    try:
+        client = redis.Redis.from_url(
+            url,
+            socket_timeout=ANSWER,
+            socket_connect_timeout=ANSWER,
+            retry=Retry(NoBackoff(), 0),
+            protocol=2,
+            redis_connect_func=connected,
+        )
+        pool = client.connection_pool
+        pool.connection_class(**pool.connection_kwargs)  # an unknown option would only be found at the first use
+    except (ValueError, TypeError) as error:
+        told = str(error).rpartition("__init__() ")[2] if isinstance(error, TypeError) else "not a redis:// URL"
+        raise ValueError(f"REDIS_URL: {told}") from None
+    return client
 
 
 def _keys(repository: str, key: str) -> list[str]:
@@ -201,6 +257,10 @@ def _keys(repository: str, key: str) -> list[str]:
     hashed = _hash(key)
     kinds = (f"epoch:{repository}", f"copy:{repository}:{hashed}", f"negative:{repository}:{hashed}")
     return [PREFIX + kind for kind in kinds]
+
+
+def _sighting(repository: str, key: str) -> str:
+    return f"{PREFIX}sighting:{repository}:{_hash(key)}"
 
 
 def _hash(name: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import fields
+from dataclasses import asdict, fields
 from typing import Any
 
 import psycopg
@@ -27,6 +27,7 @@ _WITHIN = SQL(
     "repository = %(repository)s AND left(path, {indexed}) LIKE %(like)s AND starts_with(path, %(prefix)s)"
 ).format(indexed=INDEXED)
 
+PING = "SELECT current_setting('transaction_read_only'), EXISTS (SELECT FROM entries)"
 FIND = SQL(
     """
     SELECT coalesce((SELECT epoch FROM repositories WHERE name = %(repository)s), 0), {columns}
@@ -54,6 +55,13 @@ PUBLISH = SQL(
     INSERT INTO entries (repository, key_hash, key, path, {columns})
     VALUES (%(repository)s, %(key_hash)s, %(key)s, %(path)s, {values})
     ON CONFLICT (repository, key_hash) DO UPDATE SET {replaced} WHERE %(overwrite)s
+    """
+).format(columns=_COLUMNS, values=_VALUES, replaced=_REPLACED)
+RESTORE = SQL(
+    """
+    INSERT INTO entries (repository, key_hash, key, path, {columns})
+    VALUES (%(repository)s, %(key_hash)s, %(key)s, %(path)s, {values})
+    ON CONFLICT (repository, key_hash) DO UPDATE SET {replaced} WHERE entries.fence < excluded.fence
     """
 ).format(columns=_COLUMNS, values=_VALUES, replaced=_REPLACED)
 LOCK_SHARED = "SELECT pg_advisory_xact_lock_shared(number) FROM unnest(%s::bigint[]) AS number"  # in this order
@@ -89,11 +97,36 @@ DROP_UNKNOWN = """
     """
 LISTING = SQL(
     """
-    SELECT path, {columns} FROM entries
+    SELECT repository, path, key, {columns} FROM entries
     WHERE {within} AND (left(path, {indexed}), path) > (left(%(after)s, {indexed}), %(after)s)
     ORDER BY left(path, {indexed}), path FETCH FIRST %(limit)s ROWS WITH TIES
     """
 ).format(columns=_COLUMNS, within=_WITHIN, indexed=INDEXED)
+UNREFERENCED = """
+    SELECT digest FROM unnest(%s::text[]) AS given (digest)
+    WHERE NOT EXISTS (SELECT FROM entries WHERE entries.digest = given.digest COLLATE "C")
+    """
+USED = """
+    WITH due AS MATERIALIZED (
+        SELECT repository, key_hash FROM entries
+        JOIN unnest(%(repositories)s::text[], %(hashes)s::bytea[]) AS given (repository, key_hash)
+        USING (repository, key_hash)
+        WHERE used < %(before)s FOR NO KEY UPDATE OF entries SKIP LOCKED
+    )
+    UPDATE entries SET used = %(now)s FROM due
+    WHERE entries.repository = due.repository AND entries.key_hash = due.key_hash
+    """
+FOOTPRINT = """
+    SELECT count(*), coalesce(sum(size), 0)::bigint
+    FROM (SELECT max(size) AS size FROM entries GROUP BY digest) AS blobs
+    """
+COLDEST = SQL(
+    """
+    SELECT repository, path, key, {columns} FROM entries
+    WHERE repository = ANY (%(repositories)s) AND (gone <> 0) = %(gone)s ORDER BY used LIMIT %(limit)s
+    """
+).format(columns=_COLUMNS)
+REFERRING = SQL("SELECT repository, path, key, {columns} FROM entries WHERE digest = %s").format(columns=_COLUMNS)
 # OFFSET 0 keeps the regular expression from being evaluated anew wherever its name is used.
 NAMES = """
     SELECT DISTINCT repository, name FROM (
@@ -113,6 +146,11 @@ def hashed(key: str) -> bytes:
 def where(repository: str, key: str) -> dict[str, Any]:
     """One key of one repository."""
     return {"repository": repository, "key_hash": hashed(key)}
+
+
+def row(repository: str, key: str, path: str, entry: Entry) -> dict[str, Any]:
+    """The values of one entry's row."""
+    return where(repository, key) | asdict(entry) | {"key": key, "path": path}
 
 
 def within(repository: str, prefix: str) -> dict[str, Any]:

@@ -1,7 +1,8 @@
-"""What one node claims before it starts anything: its DATA_DIR, its port, the fills process's socket."""
+"""What one node claims before it starts anything: its DATA_DIR, where it listens, the fills process's socket."""
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import os
@@ -10,6 +11,7 @@ import socket
 from pathlib import Path
 from typing import Any, TextIO
 
+from app.config import UNIX
 from app.supervisor.processes import StartError
 
 BACKLOG = 1024
@@ -29,8 +31,10 @@ def claim_directory(run: Path) -> TextIO:
     return lock
 
 
-def claim_port(host: str, port: int) -> socket.socket:
+def claim_address(host: str, port: int) -> socket.socket:
     """A listening socket; gunicorn inherits it, so nobody can take the port while gunicorn restarts."""
+    if host.startswith(UNIX):
+        return _claim_path(Path(host.removeprefix(UNIX)))
     family, address = _resolve(host, port)
     listener = socket.socket(family, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -41,6 +45,41 @@ def claim_port(host: str, port: int) -> socket.socket:
         listener.close()
         raise StartError(f"{host}:{port}: {_why(error)}") from None
     return listener
+
+
+def _claim_path(path: Path) -> socket.socket:
+    """The same on a unix socket for this user and its group; a proxy in front is a member of that."""
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        _remove_stale(path)
+        listener.bind(str(path))
+        path.chmod(0o660)  # nobody can connect before listen()
+        listener.listen(BACKLOG)
+    except OSError as error:
+        listener.close()
+        raise StartError(f"{UNIX}{path}: {error.strerror or error}") from None
+    return listener
+
+
+def _remove_stale(path: Path) -> None:
+    """What a killed server left; OSError where it is anything else."""
+    if not path.exists():
+        return
+    if not path.is_socket():
+        raise OSError(errno.EEXIST, "a file that is no socket lies there: set HOST")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        if probe.connect_ex(str(path)) != errno.ECONNREFUSED:
+            raise OSError(errno.EADDRINUSE, "another program listens there: stop it, or set HOST")
+    path.unlink()
+
+
+def refuse(listener: socket.socket) -> None:
+    """From now on nobody can connect, whoever else has inherited the socket: a proxy asks another node."""
+    path = listener.getsockname()
+    with contextlib.suppress(OSError):
+        listener.shutdown(socket.SHUT_RDWR)
+    if isinstance(path, str):
+        Path(path).unlink(missing_ok=True)
 
 
 def _resolve(host: str, port: int) -> tuple[int, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import urllib.parse
 from collections.abc import Iterable, Iterator
 
-from app.config import Settings
+from app.config import UNIX, Settings
 from app.resource import Kind, Repository
 from app.supervisor.probe import reachable
 
@@ -14,6 +14,8 @@ def base_url(settings: Settings) -> str:
     """Where clients on this machine, or behind PUBLIC_URL's proxy, reach the server."""
     if settings.public_url:
         return settings.public_url
+    if settings.host.startswith(UNIX):
+        return "http://localhost"  # the proxy that the socket is for
     host = reachable(settings.host)
     return f"http://{f'[{host}]' if ':' in host else host}:{settings.port}"
 

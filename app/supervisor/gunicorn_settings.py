@@ -9,11 +9,11 @@ from gunicorn.arbiter import Arbiter
 from gunicorn.config import Config
 from gunicorn.glogging import Logger
 from gunicorn.workers.base import Worker
-from prometheus_flask_exporter.multiprocess import GunicornInternalPrometheusMetrics
 
-from app import logs
+from app import logs, metric_files
 from app.config import from_environment
 from app.web import heartbeat
+from app.web.node import EXTENSION
 
 _settings = from_environment(os.environ)
 _inherited = os.environ.get("ARTIFACTAPI_LISTEN_FD")
@@ -47,12 +47,25 @@ forwarder_headers = ""  # by default a trusted peer's PATH_INFO header would rep
 worker_tmp_dir = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108  a heartbeat must not wait for a disk
 
 
+def on_starting(server: Arbiter) -> None:
+    """An inherited socket is not gunicorn's to unlink: what systemd passes it leaves alone, and so must ours."""
+    server.systemd = bool(_inherited)
+
+
 def post_worker_init(worker: Worker) -> None:
     """Let a long response tell gunicorn that its worker lives."""
     heartbeat.beat = worker.notify
 
 
+def worker_exit(server: Arbiter, worker: Worker) -> None:
+    """What it has counted and noted and not sent yet goes on its way."""
+    if (flask := getattr(worker, "wsgi", None)) is not None:  # not where the application did not load
+        flask.extensions[EXTENSION].finish.close()
+
+
 def child_exit(server: Arbiter, worker: Worker) -> None:
-    """A dead worker's gauges must not be summed on."""
-    if os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
-        GunicornInternalPrometheusMetrics.mark_process_dead_on_child_exit(worker.pid)
+    """A dead worker's gauges must not be summed on, and its counts go to those of all the dead."""
+    try:
+        metric_files.fold()
+    except (OSError, ValueError) as error:
+        server.log.warning("the counts of ended workers stay in their files: %s", error)

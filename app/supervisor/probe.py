@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import http.client
+import socket
+
+from app.config import UNIX
 
 TIMEOUT = 1.0  # seconds
 _WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  compared with, not bound
@@ -11,6 +14,15 @@ _WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  compared with,
 def reachable(host: str) -> str:
     """The address at which this machine reaches a server that listens on `host`."""
     return _WILDCARDS.get(host, host)
+
+
+class _Local(http.client.HTTPConnection):
+    """Over a unix socket, whose path stands as the host."""
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self.host)
 
 
 def why_not_ready(host: str, port: int) -> str | None:
@@ -26,9 +38,10 @@ def why_not_ready(host: str, port: int) -> str | None:
 
 
 def _get(host: str, port: int, path: str) -> tuple[int, str]:
-    connection = http.client.HTTPConnection(host, port, timeout=TIMEOUT)
+    local = host.startswith(UNIX)
+    connection = (_Local if local else http.client.HTTPConnection)(host.removeprefix(UNIX), port, timeout=TIMEOUT)
     try:
-        connection.request("GET", path, headers={"User-Agent": "artifactapi-supervisor"})
+        connection.request("GET", path, headers={"User-Agent": "artifactapi-supervisor", "Host": "localhost"})
         answer = connection.getresponse()
         return answer.status, answer.read(1000).decode("utf-8", "replace").strip()
     finally:

@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import shutil
 import signal
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from app import repositories
+from app import metric_files, repositories
 from app.config import Settings
 from app.errors import StoreDown
 from app.problems import ConfigError
@@ -65,7 +64,8 @@ class Supervisor:
 
     def _start(self, signals: Signals, claimed: contextlib.ExitStack) -> None:
         self._clean_up()
-        web = claimed.enter_context(claims.claim_port(self._settings.host, self._settings.port))
+        web = claimed.enter_context(claims.claim_address(self._settings.host, self._settings.port))
+        claimed.callback(claims.refuse, web)
         fills = claimed.enter_context(claims.claim_unix_socket(self._layout.socket("fills.sock")))
         self._token = self._settings.admin_token or claims.admin_token(self._layout.admin_token)
         stores = self._start_stores(signals)
@@ -84,6 +84,7 @@ class Supervisor:
         """Last of all, because a request that is ending may still be handed to the fills process."""
         for left in (self._layout.socket("fills.sock"), self._layout.run / commands.URLS):
             left.unlink(missing_ok=True)
+        metric_files.discard(self._layout.metrics)
         if self._layout.sockets != self._layout.run:
             with contextlib.suppress(OSError):
                 self._layout.sockets.rmdir()
@@ -98,7 +99,7 @@ class Supervisor:
         records = [self._layout.data_dir / place / f"{name}.process" for name, place in places.items()]
         for stopped in sweep(records, GRACE):
             log.warning("stopped what an earlier start left: %s", stopped)
-        shutil.rmtree(self._layout.metrics)
+        metric_files.renew(self._layout.metrics)
         self._layout.prepare()
 
     def _start_stores(self, signals: Signals) -> commands.Stores:

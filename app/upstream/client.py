@@ -1,11 +1,11 @@
-"""A request from the base URLs to a final answer: headers, fail-over, challenges."""
+"""A request from the base URLs to a final answer: headers, fail-over, challenges, and who is left alone."""
 
 from __future__ import annotations
 
-import contextlib
 import threading
+import time
 import urllib.parse
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from functools import cache, partial
 from importlib.metadata import PackageNotFoundError, version
@@ -17,10 +17,13 @@ from urllib3.util import Url, parse_url
 from app import paths
 from app.errors import Unavailable, UpstreamError, UpstreamLied, UpstreamTimeout, UpstreamUnreachable
 from app.resource import Digest, Repository, Resource
+from app.upstream.breaker import Health, Resting
+from app.upstream.breakers import Breakers
 from app.upstream.coding import Undecodable, undo
 from app.upstream.dial import Dialler, where
 from app.upstream.download import Download
 from app.upstream.guard import Guard
+from app.upstream.headers import retry_after
 from app.upstream.hops import Hop, discard, follow, harmless, origin
 from app.upstream.login import Login
 from app.upstream.mirrors import Mirrors
@@ -30,35 +33,76 @@ from app.upstream.tokens import Keyring, Tokens, name_of
 class Upstreams:
     """Every remote's upstream; one per process, for many threads. Nothing connects before `open`."""
 
-    def __init__(self, tokens: Tokens | None = None) -> None:
+    def __init__(self, tokens: Tokens | None = None, *, offline: bool = False) -> None:
+        """`offline`: nothing is ever dialled, whatever a remote says."""
+        self.offline = offline
         self._keyring = Keyring(tokens)
         self._diallers: dict[str, Dialler] = {}
         self._lock = threading.Lock()
+        self.breakers = Breakers()
         self.mirrors = Mirrors(lambda resource, base: self._visit(resource, base, "GET", {}))
 
     def open(self, resource: Resource, method: str = "GET", validators: Mapping[str, str] | None = None) -> Download:
         """Ask for a resource, GET or HEAD; the answer of any final status, its body still to be read.
 
         `validators` are If-None-Match and If-Modified-Since. The base URLs are tried in order while they cannot
-        be reached, time out or answer 5xx; mirrors of a list (mirrors.py) also where they have no such thing.
-        Raises Unavailable "offline", UpstreamTimeout, UpstreamUnreachable,
+        be reached, time out or answer 5xx, those that rest left out; mirrors of a list (mirrors.py) also where they
+        have no such thing.
+        Raises Unavailable "offline" and "upstream_breaker_open", UpstreamTimeout, UpstreamUnreachable,
         UpstreamLied (what came is not HTTP, or not what was asked), UpstreamDenied "upstream_redirect_refused",
         and of token endpoints UpstreamDenied (also "upstream_realm_refused") and UpstreamError.
         """
         repository = resource.repository
-        if repository.offline:
-            raise Unavailable(f"{repository.name} is offline and has no copy of this", code="offline")
+        self._dare(repository)
         if not repository.base_urls:
             return self.mirrors.first(
                 repository, lambda base, guard: self._visit(resource, base, method, validators or {}, guard)
             )
-        for base in repository.base_urls[:-1]:
-            with contextlib.suppress(UpstreamTimeout, UpstreamUnreachable):
+        *earlier, last = self._awake(resource)
+        for base in earlier:
+            try:
                 download = self._visit(resource, base, method, validators or {})
+            except (Resting, UpstreamTimeout, UpstreamUnreachable) as error:
+                if error.code == "upstream_busy":  # the next one shares the remote's limits
+                    raise
+            else:
                 if download.status < 500:
                     return download
                 download.close()
-        return self._visit(resource, repository.base_urls[-1], method, validators or {})
+        return self._visit(resource, last, method, validators or {})
+
+    def _awake(self, resource: Resource) -> list[str]:
+        """The base URLs that may be asked for it now, in their order; raises Resting where all rest."""
+        repository = resource.repository
+        self._dialler(repository)  # a new one of new options has nothing against them
+        awake, resting = [], []
+        for base in repository.base_urls:
+            try:
+                self.breakers.of(repository, base).check(resource.path)
+                awake.append(base)
+            except Resting as error:
+                resting.append(error)
+        if not awake:
+            raise min(resting, key=lambda each: each.retry_after)
+        return awake
+
+    def _dare(self, repository: Repository) -> None:
+        """The last place before a socket: raises Unavailable "offline"."""
+        if repository.offline or self.offline:
+            raise Unavailable(f"{repository.name} is offline and has no copy of this", code="offline")
+
+    def health(self) -> Mapping[str, tuple[Health, ...]]:
+        """How every base URL and mirror is that was asked, by remote."""
+        return {name: self.mirrors.health(name, found) for name, found in self.breakers.health().items()}
+
+    def keep(self, repositories: Iterable[Repository]) -> None:
+        """Forget what was learned of upstreams that are not these repositories' any more."""
+        known = list(repositories)
+        self.breakers.keep(known)
+        with self._lock:
+            gone = [self._diallers.pop(name) for name in set(self._diallers) - {each.name for each in known}]
+        for dialler in gone:
+            dialler.close()
 
     def pinned(self, resource: Resource) -> Digest | None:
         """The checksum that the body must have by the repository's metalink; None where nothing says so."""
@@ -66,7 +110,7 @@ class Upstreams:
 
     def pins(self, resource: Resource) -> tuple[Digest, ...]:
         """The same checksum by every algorithm that the metalink names, the strongest first."""
-        return self.mirrors.pins(resource.repository, resource.path)
+        return () if self.offline else self.mirrors.pins(resource.repository, resource.path)
 
     def demote(self, resource: Resource, url: str) -> None:
         """What came from `url` (Download.url) was wrong: its mirror is the last to be asked for some minutes."""
@@ -87,7 +131,8 @@ class Upstreams:
         validators: Mapping[str, str],
         guard: Guard | None = None,
     ) -> Download:
-        """Ask under one base URL; with a guard a stranger chose it, and it hears no secrets."""
+        """Ask under one base URL; with a guard a stranger chose it, and it hears no secrets. Raises Resting."""
+        self._dare(resource.repository)
         root, login = _split(base, resource.repository)
         dialler = self._dialler(resource.repository)
         url = paths.join(root.url, resource.path, resource.query)
@@ -96,13 +141,18 @@ class Upstreams:
             guard.admit_literal(root.host or "")
             headers = harmless(headers)
         hop = Hop(url, root, method, headers, guard)
+        breaker = self.breakers.of(resource.repository, base)
+        breaker.check(resource.path)
         release = dialler.reserve(where(url))
         try:
-            if resource.area and guard is None and "Authorization" not in headers:
-                response, final = self._challenged(dialler, hop, resource, login)
-            else:
-                response, final = follow(dialler, hop)
-            return _download(response, final.url, resource.path, "Range" in headers, release)
+            with breaker.attempt(resource.path) as attempt:
+                if resource.area and guard is None and "Authorization" not in headers:
+                    response, final = self._challenged(dialler, hop, resource, login)
+                else:
+                    response, final = follow(dialler, hop)
+                attempt.answer(response.status, retry_after(response.headers, time.time()), where(final.url))
+            ended = attempt.end if method == "GET" else None
+            return _download(response, final.url, resource.path, "Range" in headers, release, ended)
         except BaseException:
             release()
             raise
@@ -138,6 +188,7 @@ class Upstreams:
             if known is None or known.options != repository.upstream:
                 if known is not None:
                     known.close()
+                    self.breakers.forget(repository.name)  # another way to it may be a way that works
                 known = self._diallers[repository.name] = Dialler(repository.upstream)
             return known
 
@@ -182,7 +233,12 @@ def _user_agent() -> str:
 
 
 def _download(
-    response: urllib3.HTTPResponse, url: str, path: str, ranged: bool, release: Callable[[], None]
+    response: urllib3.HTTPResponse,
+    url: str,
+    path: str,
+    ranged: bool,
+    release: Callable[[], None],
+    ended: Callable[[UpstreamError | None], None] | None = None,
 ) -> Download:
     """The answer, if it can be one to what was asked; raises UpstreamLied."""
     try:
@@ -190,7 +246,7 @@ def _download(
             raise UpstreamLied(f"upstream {where(url)}: sent a part of the file although asked for all of it")
         has_body = 200 <= response.status < 300 and response.length_remaining != 0
         coding = undo(response.headers, path) if has_body else None
-        return Download(response, url, coding, release)
+        return Download(response, url, coding, release, ended if has_body else None)
     except Undecodable as error:
         response.close()
         raise UpstreamLied(f"upstream {where(url)}: sent {error}") from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import random
@@ -10,6 +11,7 @@ import threading
 import urllib.parse
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
+from functools import partial
 from http.client import HTTPException, IncompleteRead, RemoteDisconnected
 from types import TracebackType
 from typing import Any, Self
@@ -34,13 +36,33 @@ from urllib3.util.retry import Retry
 from app.errors import UpstreamError, UpstreamLied, UpstreamTimeout, UpstreamUnreachable
 from app.resource import UpstreamOptions
 from app.upstream.guard import Guard
+from app.upstream.pace import Pace
 from app.upstream.pools import Direct, Proxied
 from app.upstream.wire import Malformed, Terms
 
 # urllib3 warns of every retry with the whole URL; a query string may be a signature.
 logging.getLogger("urllib3").setLevel(logging.CRITICAL)
 
+_EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 _CA_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")
+
+
+class Unconnected(UpstreamError):
+    """There is no connection to `host`: nothing at all can be asked there."""
+
+    host = ""
+
+
+class _Unreached(UpstreamUnreachable, Unconnected):
+    pass
+
+
+class _UnreachedInTime(UpstreamTimeout, Unconnected):
+    pass
+
+
+class Exhausted(UpstreamUnreachable):
+    """This process cannot open a socket: no fault of upstream."""
 
 
 class Patience(Retry):
@@ -49,7 +71,8 @@ class Patience(Retry):
     Time-outs are not repeated (the client has waited long enough), nor is anything that upstream meant.
     """
 
-    def __init__(self, total: int = 2, **kwargs: Any) -> None:
+    def __init__(self, total: int = 2, *, pace: Callable[[], None] = lambda: None, **kwargs: Any) -> None:
+        self._pace = pace  # waits for each further try's turn
         settled = {
             "allowed_methods": frozenset({"GET", "HEAD"}),
             "status_forcelist": frozenset({502, 503, 504}),
@@ -73,6 +96,13 @@ class Patience(Retry):
         if response is not None:
             response.close()  # else urllib3 reads its body to the end, however long that takes
         return more
+
+    def new(self, **kwargs: Any) -> Self:
+        return super().new(pace=self._pace, **kwargs)
+
+    def sleep(self, response: BaseHTTPResponse | None = None) -> None:
+        super().sleep(response)
+        self._pace()
 
     def get_backoff_time(self) -> float:
         return random.uniform(0.1, 0.25) * min(2, len(self.history))  # noqa: S311 (no secret)
@@ -99,6 +129,7 @@ class Dialler:
     def __init__(self, options: UpstreamOptions) -> None:
         self.options = options
         self._slots = threading.BoundedSemaphore(options.max_connections)
+        self._pace = Pace(options.max_rate)
         self._managers: dict[tuple[Guard | None, str], urllib3.PoolManager] = {}
         self._lock = threading.Lock()
 
@@ -117,16 +148,19 @@ class Dialler:
     def request(self, method: str, url: str, headers: Mapping[str, str], guard: Guard | None) -> urllib3.HTTPResponse:
         """The response to one request, its body unread; with a guard (a redirect elsewhere): no client cert.
 
-        Raises UpstreamTimeout, UpstreamUnreachable, UpstreamLied, and UpstreamDenied from the guard.
+        Raises UpstreamTimeout (also "upstream_busy", where `max_rate` leaves it no turn), UpstreamUnreachable,
+        UpstreamLied, and UpstreamDenied from the guard.
         """
         host = where(url)
+        turn = partial(self._turn, host)
+        turn()
         try:
             response = self._manager(urllib.parse.urlsplit(url).scheme, guard).urlopen(
                 method,
                 url,
                 headers=headers,
                 redirect=False,
-                retries=Patience(),
+                retries=Patience(pace=turn),
                 preload_content=False,
                 decode_content=False,
                 timeout=urllib3.Timeout(connect=self.options.connect_timeout, read=self.options.first_byte_timeout),
@@ -135,6 +169,11 @@ class Dialler:
             raise translated(error, host) from None
         assert isinstance(response, urllib3.HTTPResponse)
         return response
+
+    def _turn(self, host: str) -> None:
+        if not self._pace.take(self.options.first_byte_timeout):
+            busy = f"upstream {host}: more requests than its {self.options.max_rate:g} a second"
+            raise UpstreamTimeout(busy, code="upstream_busy")
 
     def close(self) -> None:
         """Close the idle connections; running downloads go on."""
@@ -193,18 +232,26 @@ def translated(error: Exception, host: str) -> UpstreamError:
     if isinstance(error, ProxyError):
         return translated(error.original_error, f"{host} (by proxy)")
     if isinstance(error, NameResolutionError):
-        return UpstreamUnreachable(f"upstream {host}: the name does not resolve")
+        return _unconnected(_Unreached, host, "the name does not resolve")
     if isinstance(error, NewConnectionError):
-        return UpstreamUnreachable(f"upstream {host}: cannot connect ({_reason(error.__cause__)})")
+        if getattr(error.__cause__, "errno", None) in _EXHAUSTED:
+            return Exhausted(f"upstream {host}: cannot connect ({_reason(error.__cause__)})")
+        return _unconnected(_Unreached, host, f"cannot connect ({_reason(error.__cause__)})")
     if isinstance(error, ConnectTimeoutError):
-        return UpstreamTimeout(f"upstream {host}: no connection in time")
+        return _unconnected(_UnreachedInTime, host, "no connection in time")
     if isinstance(error, ReadTimeoutError | TimeoutError):
         return UpstreamTimeout(f"upstream {host}: no answer in time")
     if isinstance(error, SSLError | ssl.SSLError):
-        return UpstreamUnreachable(f"upstream {host}: TLS failed ({_tls_reason(error)})")
+        return _unconnected(_Unreached, host, f"TLS failed ({_tls_reason(error)})")
     if isinstance(error, ProtocolError):
         return _protocol(_cause(error), host)
     return UpstreamUnreachable(f"upstream {host}: cannot be asked ({_reason(error)})")
+
+
+def _unconnected(kind: type[Unconnected], host: str, why: str) -> Unconnected:
+    error = kind(f"upstream {host}: {why}")
+    error.host = host.partition(" ")[0]
+    return error
 
 
 def _protocol(cause: BaseException, host: str) -> UpstreamError:

@@ -24,10 +24,17 @@ class Download:
     """
 
     def __init__(
-        self, response: urllib3.HTTPResponse, url: str, coding: str | None, release: Callable[[], None]
+        self,
+        response: urllib3.HTTPResponse,
+        url: str,
+        coding: str | None,
+        release: Callable[[], None],
+        ended: Callable[[UpstreamError | None], None] | None = None,
     ) -> None:
+        """`release` is called once at its end, `ended` with how a body went that was not closed before that."""
         self._response: urllib3.HTTPResponse = response
         self._release: Callable[[], None] | None = release
+        self._ended = ended or (lambda _: None)
         self._failure: UpstreamError | None = None
         self._whole = False
         self.status: int = response.status
@@ -54,11 +61,14 @@ class Download:
         try:
             data = self._source(size)
         except (UpstreamError, Undecodable) as error:
+            if self._failure is None:  # else it broke because it was closed
+                self._ended(self._named(error))
             self._failure = self._named(error)
             self.close()
             raise self._failure from None
         if not data:
             self._whole = True
+            self._ended(None)
             self.close()
         return data
 

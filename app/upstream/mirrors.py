@@ -1,7 +1,8 @@
 """Which mirrors stand for a repository that names a list of them, in which order they are asked, and what is pinned.
 
     kept        min(mutable_ttl, 1 h), at least 60 s; then asked for again while the older one serves
-    order       the list's own; a mirror that failed is the last for REST seconds
+    order       the list's own; a mirror that failed is the last for REST seconds (and not asked at all while its
+                breaker is open)
     one walk    at most MOST mirrors, and none begun after twice the first_byte_timeout: clients do not wait longer
 
 A list is a stranger's choice of addresses, so its mirrors are dialled as a redirect to them would be: under the
@@ -15,7 +16,7 @@ import threading
 import time
 from collections.abc import Callable
 from copy import copy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from urllib3.util import parse_url
 
@@ -23,6 +24,7 @@ from app import paths
 from app.errors import ArtifactError, UpstreamError, UpstreamLied, UpstreamTimeout
 from app.resource import Digest, Repository, Resource
 from app.upstream import metalink
+from app.upstream.breaker import Health, Resting, without_secrets
 from app.upstream.download import Download
 from app.upstream.guard import Guard
 from app.upstream.headers import retry_after
@@ -80,13 +82,13 @@ class Mirrors:
         listed, said = self._current(repository)
         chosen = listed.order(said.urls, self.clock())[:MOST]
         until = self.clock() + 2 * repository.upstream.first_byte_timeout
-        problem: UpstreamError | None = None
+        problem: ArtifactError | None = None
         missing = ""
         for base in chosen:
             try:
                 download = self._asked(listed, base, visit)
-            except UpstreamError as error:
-                problem = error
+            except (UpstreamError, Resting) as error:
+                problem = problem if problem and isinstance(error, Resting) else error
             else:
                 if download.status not in _MISSING or base == chosen[-1]:
                     return download
@@ -122,6 +124,17 @@ class Mirrors:
             listed.due = min(listed.due, listed.fetched + SHORTEST)
         if mirror:
             self._rest(listed, mirror)
+
+    def health(self, name: str, found: tuple[Health, ...]) -> tuple[Health, ...]:
+        """The same with the rests of this remote's mirrors; the list's own server is told of where it is unwell."""
+        listed, now = self._lists.get(name), self.clock()
+        if listed is None:
+            return found
+        with self._lock:
+            rests = {without_secrets(mirror): until - now for mirror, until in listed.resting.items()}
+        root = without_secrets(_root(listed.source))
+        own = [each for each in found if each.url != root or each.state != "closed"] or found
+        return tuple(_rested(each, rests.get(each.url, 0.0)) for each in own)
 
     def _asked(self, listed: _List, base: str, visit: Visit) -> Download:
         """One mirror's answer; 429 and 5xx are raised as every other failure, and make it rest."""
@@ -186,9 +199,8 @@ class Mirrors:
 
     def _fetch(self, listed: _List, repository: Repository) -> metalink.Mirrors:
         url = parse_url(listed.source)
-        root = url._replace(path=None, query=None).url
         asked = Resource(repository, "", paths.parse((url.path or "").lstrip("/")), url.query or "")
-        with self._ask(asked, root) as download:
+        with self._ask(asked, _root(listed.source)) as download:
             if download.status != 200:
                 raise UpstreamError(f"upstream {url.netloc}: its list of mirrors answered {download.status}")
             body = _read(download, f"upstream {url.netloc}", self.clock)
@@ -196,6 +208,17 @@ class Mirrors:
             return metalink.read_metalink(body) if repository.metalink else metalink.read_mirrorlist(body)
         except ValueError as error:
             raise UpstreamLied(f"upstream {url.netloc}: its list of mirrors {error}") from None
+
+
+def _root(source: str) -> str:
+    return parse_url(source)._replace(path=None, query=None).url
+
+
+def _rested(health: Health, rest: float) -> Health:
+    """As it is shown while it is asked last."""
+    if health.state != "closed" or rest <= 0:
+        return health
+    return replace(health, state="open", retry_in=rest, problem=health.problem or "asked last for a while")
 
 
 def _read(download: Download, host: str, clock: Callable[[], float]) -> bytes:

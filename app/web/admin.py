@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 
 from flask import Blueprint, Response, jsonify, request
 from prometheus_flask_exporter import PrometheusMetrics
 
-from app import __version__, maintenance, paths
-from app.errors import BadRequest, NotFound, StoreDown
-from app.web import heartbeat
+from app import __version__, maintenance, metric_files, paths
+from app.errors import BadRequest, NotFound
+from app.web import health, heartbeat
 from app.web.auth import require_admin, require_metrics
 from app.web.node import node
 
@@ -34,13 +33,19 @@ def index() -> Response:
 
 
 @blueprint.get("/health")
-def health() -> Response:
-    checks = {"api": "healthy"} | {name: _check(ping) for name, ping in _pings().items()}
+def report() -> Response:
+    """The stores' state decides; upstreams are told of, and what cannot be asked in time has none to tell."""
+    stores = health.stores()
+    answers = health.asked({**stores, **health.fills()})
+    checks = {"api": "healthy"} | {
+        name: "healthy" if health.well(name, answers[name]) else "unhealthy" for name in stores
+    }
     well = all(state == "healthy" for state in checks.values())
+    told = answers[health.FILLS]
     response = jsonify(
         status="healthy" if well else "unhealthy",
         checks=checks,
-        upstreams={},
+        upstreams=health.upstreams(told.result()) if health.well(health.FILLS, told) else {},
         config_sha256=node().repositories.sha256,
     )
     response.status_code = 200 if well else 503
@@ -54,11 +59,11 @@ def live() -> Response:
 
 @blueprint.get("/health/ready")
 def ready() -> Response:
-    """Stored artifacts can be served: the bytes are readable, and one of the two knows where they are."""
-    pings = _pings()
-    well = _check(pings["storage"]) == "healthy" and (
-        _check(pings["redis"]) == "healthy" or _check(pings["database"]) == "healthy"
-    )
+    """Stored artifacts can be served: the bytes are readable, one of the two knows where they are, and the process
+    that sends everything large takes requests."""
+    answers = health.asked({**health.stores(), **health.fills()})
+    state = {name: health.well(name, answer) for name, answer in answers.items()}
+    well = state["storage"] and (state["redis"] or state["database"]) and state[health.FILLS]
     response = jsonify(status="ready" if well else "not ready")
     response.status_code = 200 if well else 503
     return response
@@ -69,7 +74,8 @@ def metrics() -> Response:
     require_metrics()
     if request.args.get("format") == "json":
         return jsonify(_counts())
-    text, content_type = exporter.generate_metrics(request.headers.get("Accept"))
+    with metric_files.unfolded():
+        text, content_type = exporter.generate_metrics(request.headers.get("Accept"))
     return Response(text, content_type=content_type)
 
 
@@ -93,24 +99,6 @@ def flush() -> Response:
         done = maintenance.flush(node().shelf.catalog, names, paths.check(prefix), expire=mode == "expire")
     log.info("flush", extra={"fields": {"remote": remote, "path": prefix, "mode": mode}})
     return jsonify(remote=remote, flushed={"redis_keys": done.redis_keys, "s3_objects": done.unreferenced})
-
-
-def _pings() -> dict[str, Callable[[], None]]:
-    shelf = node().shelf
-    return {
-        "database": shelf.catalog.index.ping,
-        "redis": node().memory.ping,
-        "storage": shelf.blobs.ping,
-    }
-
-
-def _check(ping: Callable[[], None]) -> str:
-    try:
-        ping()
-    except StoreDown as error:
-        log.warning("health: %s", error.message)
-        return "unhealthy"
-    return "healthy"
 
 
 def _counts() -> dict[str, object]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import logging
 import os
@@ -11,13 +12,13 @@ import time
 from dataclasses import dataclass
 
 from app.cache import Arriving, Engine, Outcome
-from app.errors import DEFECT, ArtifactError, NotFound
+from app.errors import DEFECT, ArtifactError, NotFound, StoreDown
 from app.fills.fill import TAIL, Stage
 from app.formats import FORMATS
 from app.repositories import Repositories
-from app.resource import Ask, Resource
+from app.resource import Ask, Entry, Resource
 from app.shelf import Served
-from app.web import problem, wire
+from app.web import peers, problem, wire
 from app.web.finish import Finish
 from app.web.handover import Handed, receive
 from app.web.reply import answer
@@ -44,6 +45,7 @@ class Carrier:
         """New requests see the new configuration; running ones end under the old."""
         self.repositories = repositories
         self.finish.repositories = repositories
+        self.engine.visits.fetch.upstreams.keep(repositories.remotes.values())
 
     def serve(self, listener: socket.socket, stopping: threading.Event) -> None:
         """Until `stopping` is set. The listener is never shut down: it is the supervisor's, and requests wait in
@@ -112,25 +114,29 @@ class Carrier:
             log.exception("%s %s", ask.method, ask.url_path)
             told.note = "cut: a defect of this server"
             wire.cut(conn)
-        self.finish(ask, told.status, told.cache, delivery.sent, told.note)
+        self.finish(ask, told.status, told.cache, delivery.sent, told.note, told.key, begun=delivery.begun)
 
     def _respond(self, handed: Handed, conn: socket.socket, delivery: wire.Delivery, told: _Told) -> None:
         """Errors before the head become JSON; later ones rise, for the connection to be cut."""
         ask = handed.ask
         try:
+            if ask.route in ("fill", "status"):
+                return self._tell(conn, ask, delivery, told)
             resource = self._resource(ask)
             outcome = self._outcome(handed, resource)
         except ArtifactError as error:
-            self._refuse(conn, ask, error, told)
-            return
+            if delivery.head:
+                raise
+            return self._refuse(conn, ask, error, told)
         except Exception:
+            if delivery.head:
+                raise
             log.exception("%s %s", ask.method, ask.url_path)
-            self._refuse(conn, ask, ArtifactError(DEFECT), told)
-            return
+            return self._refuse(conn, ask, ArtifactError(DEFECT), told)
         try:
             _settle(ask, outcome)
             reply = answer(ask, resource, outcome)
-            told.status, told.cache = reply.status, reply.cache
+            told.status, told.cache, told.key = reply.status, reply.cache, resource.key
             wire.deliver(conn, ask, reply, outcome, delivery)
         except ArtifactError as error:
             if delivery.head:
@@ -139,6 +145,16 @@ class Carrier:
         finally:
             if isinstance(outcome, Served):
                 outcome.file.close()
+        return None
+
+    def _tell(self, conn: socket.socket, ask: Ask, delivery: wire.Delivery, told: _Told) -> None:
+        """Another process of this server asks: a node follows a download, or a worker asks how they are."""
+        visits, told.status = self.engine.visits, 200
+        if ask.route == "status":
+            body = peers.status(visits.fetch.upstreams, visits.flights)
+            return wire.refuse(conn, ask, 200, (("Content-Type", "application/json"),), body)
+        outcome = peers.joined(visits.flights, ask)
+        return wire.deliver(conn, ask, peers.answer(outcome), outcome, delivery)
 
     def _resource(self, ask: Ask) -> Resource:
         repository = self.repositories.get(ask.repository)
@@ -147,9 +163,17 @@ class Carrier:
         return FORMATS[repository.package].resolve(repository, ask)
 
     def _outcome(self, handed: Handed, resource: Resource) -> Outcome:
-        if handed.entry is not None:
+        if handed.entry is not None and handed.blob >= 0:
             return Served(handed.entry, handed.state, os.fdopen(handed.blob, "rb", buffering=0))
+        if handed.entry is not None and (served := self._opened(handed.entry, handed.state)) is not None:
+            return served
         return self.engine.get(handed.ask, resource)
+
+    def _opened(self, entry: Entry, state: str) -> Served | None:
+        """What a worker has judged already; the engine copes where the bytes are gone or their store is."""
+        with contextlib.suppress(StoreDown):
+            return self.engine.shelf.take(entry, state)
+        return None
 
     def _refuse(self, conn: socket.socket, ask: Ask, error: ArtifactError, told: _Told) -> None:
         status, headers, body = problem.render(error, ask)
@@ -164,6 +188,7 @@ class _Told:
     status: int = 500
     cache: str = ""
     note: str = ""
+    key: str = ""
 
 
 def _settle(ask: Ask, outcome: Outcome) -> None:

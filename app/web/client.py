@@ -14,7 +14,11 @@ from app.config import Network
 from app.errors import BadRequest
 from app.resource import Ask
 
-CARRIED = ("range", "if-range", "if-none-match", "if-modified-since", "accept")  # what an answer depends on
+# What an answer depends on; the last three only in who sends its bytes (app/web/elsewhere.py).
+CARRIED = (
+    *("range", "if-range", "if-none-match", "if-modified-since", "accept"),
+    *("if-match", "if-unmodified-since", "x-sendfile-type"),
+)
 REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,64}")
 PORT = re.compile(r":[0-9]*$")
 LONGEST = 8190  # characters of a header that is carried: gunicorn joins as many lines of one as a client sends

@@ -15,7 +15,9 @@ So `alpine/git` is Docker Hub's image even where a repository `alpine` has packa
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import chain
 
 from flask import Blueprint, Response, request
 
@@ -28,6 +30,7 @@ from app.web import client, images, oci
 from app.web.auth import require_admin
 from app.web.node import about, ask, node
 from app.web.serve import serve
+from app.web.target import BY_NAME, Target
 
 PREFIX = "/v2"
 OWN_PREFIX = "/repository"
@@ -43,12 +46,18 @@ def get(rest: str = "") -> Response:
     path = _path()
     if not path:
         return images.told({})
-    if path.removesuffix("/") == "_catalog":
+    if is_own(path):
         known = node().repositories.remotes.values()
         named = [each.name for each in known if is_docker(each)]
         return images.catalog(about("", path, route="v2"), named, prefixed=True)
-    found, below = _picked(path)
-    return answer(about(found.name, below, route="v2"), found)
+    found = _picked(path)
+    return answer(found.ask, found.repository)
+
+
+def target() -> Target | None:
+    """What the present request is about; None for a page of this server's own."""
+    path = _path()
+    return None if is_own(path) else _picked(path)
 
 
 @blueprint.route(PREFIX, methods=WRITING, provide_automatic_options=False)
@@ -56,9 +65,8 @@ def get(rest: str = "") -> Response:
 def change(rest: str = "") -> Response:
     path = _path()
     require_admin()
-    if path.removesuffix("/") not in ("", "_catalog"):
-        found, below = _picked(path)
-        about(found.name, below, route="v2")
+    if not is_own(path):
+        _picked(path)
     raise MethodNotAllowed("images are pulled from upstream, not pushed here", oci.READING)
 
 
@@ -89,20 +97,38 @@ def is_docker(source: Repository) -> bool:
     return source.package == DOCKER.name
 
 
-def answer(ask: Ask, source: Repository) -> Response:
-    """A GET or HEAD of `v2/...` in a repository of images."""
+def is_own(rest: str) -> bool:
+    """Whether this server answers what follows v2/ by itself: the API's root, the catalog."""
+    return rest.removesuffix("/") in ("", "_catalog")
+
+
+def below(ask: Ask) -> str:
+    """What follows v2/ in a repository of images; NotFound outside of it."""
     first, _, rest = ask.path.partition("/")
     if first != "v2":
         raise NotFound("a repository of images has nothing outside v2/")
-    if not rest:
-        return images.told({})
-    if rest.removesuffix("/") == "_catalog":
-        return images.catalog(ask, [source.name], prefixed=False)
-    return serve(ask, source)
+    return rest
 
 
-def pick(known: Repositories, path: str, namespace: str | None, hosts: Iterable[str]) -> tuple[Repository, str]:
-    """(repository, path in it) of `<name>/...` behind /v2/; NotFound where nothing says which.
+def answer(ask: Ask, source: Repository) -> Response:
+    """A GET or HEAD of `v2/...` in a repository of images."""
+    rest = below(ask)
+    if not is_own(rest):
+        return serve(ask, source)
+    return images.catalog(ask, [source.name], prefixed=False) if rest else images.told({})
+
+
+@dataclass(frozen=True, slots=True)
+class Pick:
+    """A repository, the path in it, and how the request named it, in words."""
+
+    repository: Repository
+    path: str
+    because: str = BY_NAME
+
+
+def pick(known: Repositories, path: str, namespace: str | None, hosts: Iterable[str]) -> Pick:
+    """The repository of `<name>/...` behind /v2/; NotFound where nothing says which.
 
     One of another package comes back only where its name is the first segment and nothing else answers.
     `namespace` is the query's `ns`, None without one; `hosts` what the client called this server, in lower case as
@@ -110,19 +136,23 @@ def pick(known: Repositories, path: str, namespace: str | None, hosts: Iterable[
     """
     first, _, rest = path.partition("/")
     if (named := known.get(first)) is not None and is_docker(named):
-        return named, f"v2/{rest}"
+        return Pick(named, f"v2/{rest}")
     remotes = known.remotes.values()
+    found: Iterator[Pick]
     if namespace is not None:
-        found = next((each for each in remotes if namespace.lower() in each.serves), None)
+        found = (
+            Pick(each, f"v2/{path}", f"it serves {namespace}") for each in remotes if namespace.lower() in each.serves
+        )
         reason = f"no repository here serves the registry {namespace[:SHOWN]}"
     else:
-        by_host = (each for host in hosts for each in remotes if host in each.hosts)
-        found = next(by_host, None) or next((each for each in remotes if each.default), None)
+        by_host = ((each, host) for host in hosts for each in remotes if host in each.hosts)
+        hosted = (Pick(each, f"v2/{path}", f"{host} is among its hosts") for each, host in by_host)
+        found = chain(hosted, (Pick(each, f"v2/{path}", "it is the default") for each in remotes if each.default))
         reason = f"no repository is named {first[:SHOWN]}, and none is the default"
-    if found is not None:
-        return found, f"v2/{path}"
+    if (picked := next(found, None)) is not None:
+        return picked
     if named is not None:
-        return named, f"v2/{rest}"
+        return Pick(named, f"v2/{rest}")
     raise NotFound(reason, code="unknown_repository")
 
 
@@ -135,9 +165,10 @@ def _path() -> str:
     return paths.check(f"{first}/{rest}" if rest or not first else first)
 
 
-def _picked(path: str) -> tuple[Repository, str]:
+def _picked(path: str) -> Target:
     hosts = client.hosts(request.environ, node().settings.trusted_proxies)
-    found, below = pick(node().repositories, path, images.said(ask(), "ns"), hosts)
-    if not is_docker(found):
-        raise BadRequest(f"{found.name} is a repository of {found.package}, not of images", code="not_docker")
-    return found, below
+    found = pick(node().repositories, path, images.said(ask(), "ns"), hosts)
+    source = found.repository
+    if not is_docker(source):
+        raise BadRequest(f"{source.name} is a repository of {source.package}, not of images", code="not_docker")
+    return Target(about(source.name, found.path, route="v2"), source, found.because)

@@ -59,5 +59,5 @@ def _end(response: Response) -> Response:
     if not g.get("handed", False):
         response.headers["X-Request-Id"] = ask().request_id
         sent = 0 if ask().method == "HEAD" else response.content_length or 0
-        node().finish(ask(), response.status_code, g.get("cache", ""), sent)
+        node().finish(ask(), response.status_code, g.get("cache", ""), sent, key=g.get("key", ""))
     return response

@@ -11,7 +11,8 @@ from app import metrics
 from app.errors import StoreDown
 from app.repositories import Repositories
 from app.resource import Ask
-from app.stores.base import Memory
+from app.stores.memory import Memory
+from app.web.usage import Usage
 
 log = logging.getLogger("artifactapi.request")
 
@@ -66,18 +67,28 @@ class Tally:
 class Finish:
     """The end of every request, wherever it was answered."""
 
-    def __init__(self, tally: Tally, repositories: Repositories) -> None:
+    def __init__(self, tally: Tally, usage: Usage, repositories: Repositories) -> None:
         self.tally = tally
+        self.usage = usage
         self.repositories = repositories
 
-    def __call__(self, ask: Ask, status: int, cache: str, sent: int, note: str = "") -> None:
-        """`sent` in body bytes; `note` says what went wrong after the response had begun."""
+    def __call__(
+        self, ask: Ask, status: int, cache: str, sent: int, note: str = "", key: str = "", *, begun: float = 0.0
+    ) -> None:
+        """`sent` in body bytes; `note` says what went wrong after the response had begun; `key` is the
+        entry's that was served, if one was; `begun` is when (unix seconds) the response's head was sent, 0 where
+        that was no earlier than its end."""
+        if ask.route == "status":  # this node's worker asked, for a request that is counted itself
+            return
         seconds = max(time.time() - ask.started, 0.0)
+        first = min(max(begun - ask.started, 0.0), seconds) if begun else seconds
         repository = ask.repository if self.repositories.get(ask.repository) else ""
         method = ask.method if ask.method in METHODS else "OTHER"
-        metrics.request(repository, method, status, cache, sent, seconds)
+        metrics.request(repository, method, status, cache, sent, seconds, first=first)
         if cache:
             self.tally.add(repository, cache, sent)
+        if key and repository:
+            self.usage.add(repository, key)
         line = {
             "method": ask.method,
             "path": ask.url_path,
@@ -90,3 +101,8 @@ class Finish:
             "client": ask.client,
         }
         log.info("request", extra={"fields": line | ({"note": note} if note else {})})
+
+    def close(self) -> None:
+        """Send what has gathered."""
+        self.tally.close()
+        self.usage.close()

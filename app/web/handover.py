@@ -3,6 +3,7 @@
     worker --> fills process, one unix stream connection a request:
         4 bytes length, JSON {"ask": Ask, "entry": Entry or null, "state": X-Cache}     + descriptors:
         [the client's socket]  or  [the client's socket, the open blob] where the worker found the entry already
+        and its bytes have a descriptor; an entry without one is opened again by the fills process
 
 A sync worker that streams is a worker lost: ten slow clients would stop four of them. After the hand-over the
 worker is free, and the fills process writes the response, its log line and its metrics.
@@ -25,6 +26,7 @@ from typing import Any
 from app.errors import Unavailable
 from app.resource import Ask, Entry
 from app.shelf import Served
+from app.stores.blobs import Distant
 
 LENGTH = struct.Struct("!I")
 LONGEST = 1 << 20  # bytes of a message
@@ -34,7 +36,7 @@ HOP = frozenset({"connection", "transfer-encoding", "date"})
 
 @dataclass(frozen=True, slots=True)
 class Handed:
-    """What the fills process receives; `blob` is the descriptor beside `entry`, or -1."""
+    """What the fills process receives; `blob` is the descriptor of the entry's bytes, or -1."""
 
     ask: Ask
     entry: Entry | None = None
@@ -54,8 +56,9 @@ class Handover:
         descriptors = [conn]
         if served is not None:
             told |= {"entry": asdict(served.entry), "state": served.state}
+        if served is not None and not isinstance(served.file, Distant):
             descriptors.append(served.file.fileno())
-        message = json.dumps(told).encode()
+        message = json.dumps(told | {"descriptors": len(descriptors)}).encode()
         try:
             with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as link:
                 link.settimeout(2.0)
@@ -80,12 +83,10 @@ class Handover:
         try:
             with theirs:
                 self.give(theirs.fileno(), ask, served)
-            response = http.client.HTTPResponse(ours, method=ask.method)
-            response.begin()
+            return Relayed(_begun(ours, ask.method), ours)
         except BaseException:
             ours.close()
             raise
-        return Relayed(response, ours)
 
 
 class Relayed:
@@ -111,6 +112,16 @@ class Relayed:
         self._conn.close()
 
 
+def _begun(conn: socket.socket, method: str) -> http.client.HTTPResponse:
+    response = http.client.HTTPResponse(conn, method=method)
+    try:
+        response.begin()
+    except BaseException:
+        response.close()  # it holds the connection's file
+        raise
+    return response
+
+
 def receive(link: socket.socket) -> tuple[Handed, socket.socket]:
     """The fills process's end: one message and its client; OSError or ValueError where it is not whole."""
     size = array.array("i").itemsize
@@ -124,9 +135,9 @@ def receive(link: socket.socket) -> tuple[Handed, socket.socket]:
             raise ValueError("the message is not whole")  # a worker that was killed
         told = json.loads(_exactly(link, LENGTH.unpack(start)[0]))
         entry = Entry(**told["entry"]) if told["entry"] else None
-        if len(found) < (2 if entry else 1):
+        if len(found) < told["descriptors"]:
             raise OSError("no descriptor was free for its socket")  # the kernel dropped it (unix(7), MSG_CTRUNC)
-        handed = Handed(Ask(**told["ask"]), entry, told["state"], found[1] if entry else -1)
+        handed = Handed(Ask(**told["ask"]), entry, told["state"], found[1] if len(found) > 1 else -1)
         return handed, socket.socket(fileno=found[0])
     except BaseException:
         for descriptor in found:

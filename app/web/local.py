@@ -17,6 +17,7 @@ from app.web.auth import require_admin
 from app.web.node import about, node
 from app.web.reply import guessed
 from app.web.serve import repository, serve
+from app.web.target import Target
 
 PREFIX = "/api/v1/local"
 blueprint = Blueprint("local", __name__, url_prefix=PREFIX)
@@ -28,15 +29,30 @@ MOST_MEMORY, MOST_PARTS = 1 << 20, 100  # bytes of a multipart body's fields and
 
 @blueprint.route("/<rest:rest>", methods=["GET", "HEAD", "PUT", "DELETE"], provide_automatic_options=False)
 def file(rest: str) -> Response:
-    ask = about(*client.within(request.environ, PREFIX), route="api")
-    if ask.method in ("PUT", "DELETE"):
-        require_admin()
+    if request.method in ("GET", "HEAD"):
+        found = target()
+        return serve(found.ask, found.repository)
+    ask = _asked()
+    require_admin()
+    source = _hosted(ask)
+    return put(ask, source) if ask.method == "PUT" else delete(ask, source)
+
+
+def target() -> Target:
+    """What the present request is about."""
+    ask = _asked()
+    return Target(ask, _hosted(ask))
+
+
+def _asked() -> Ask:
+    return about(*client.within(request.environ, PREFIX), route="api")
+
+
+def _hosted(ask: Ask) -> Repository:
     found = repository(ask.repository)
     if found.kind is not Kind.LOCAL:
         raise NotFound("no such local repository", code="unknown_repository")
-    if ask.method in ("GET", "HEAD"):
-        return serve(ask, found)
-    return put(ask, found) if ask.method == "PUT" else delete(ask, found)
+    return found
 
 
 def put(ask: Ask, target: Repository) -> Response:

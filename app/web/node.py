@@ -11,7 +11,7 @@ from app.config import Settings
 from app.repositories import Repositories
 from app.resource import Ask
 from app.shelf import Shelf
-from app.stores.base import Memory
+from app.stores.memory import Memory
 from app.web.finish import Finish
 from app.web.handover import Handover
 

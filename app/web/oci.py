@@ -51,7 +51,7 @@ def translated(error: ArtifactError) -> ArtifactError:
         denied = UpstreamDenied(reason, upstream_status=error.upstream_status)
         denied.status = 404
         return denied
-    if isinstance(error, UpstreamError) and error.upstream_status == 429:
+    if error.upstream_status == 429:
         told = UpstreamError(
             error.message, code=error.code, retry_after=error.retry_after or PAUSE, upstream_status=429
         )

@@ -10,6 +10,7 @@ from app.errors import ArtifactError, MethodNotAllowed, NotFound, RangeNotSatisf
 from app.resource import Ask, Headers
 from app.web import oci
 
+SOON = 5  # seconds after which to try again, where nothing tells more
 STORE = "a store of this server does not answer or is full; the request id is in its log"
 
 
@@ -29,8 +30,9 @@ def _line(told: Mapping[str, object]) -> bytes:
 
 def _headers(error: ArtifactError) -> Headers:
     headers = [("Content-Type", "application/json")]
-    if error.retry_after > 0:
-        headers.append(("Retry-After", str(math.ceil(error.retry_after))))
+    wait = error.retry_after or (SOON if error.status == 503 else 0)
+    if wait > 0:
+        headers.append(("Retry-After", str(math.ceil(wait))))
     if error.upstream_status:
         headers.append(("X-Upstream-Status", str(error.upstream_status)))
     if isinstance(error, NotFound) and error.upstream_status:

@@ -10,6 +10,7 @@ from app.web import client, local
 from app.web.auth import require_admin
 from app.web.node import about
 from app.web.serve import repository, serve
+from app.web.target import Target
 
 PREFIX = "/api/v1/remote"
 blueprint = Blueprint("remote", __name__, url_prefix=PREFIX)
@@ -17,11 +18,16 @@ blueprint = Blueprint("remote", __name__, url_prefix=PREFIX)
 
 @blueprint.route("/<rest:rest>", methods=["GET", "HEAD"], provide_automatic_options=False)
 def get(rest: str) -> Response:
-    ask = about(*client.within(request.environ, PREFIX), route="api")
-    found = repository(ask.repository)
-    if ask.method == "HEAD" and found.kind is not Kind.LOCAL:
+    found = target()
+    if found.ask.method == "HEAD" and found.repository.kind is not Kind.LOCAL:
         raise MethodNotAllowed("HEAD of a remote is served under /repository/", ("GET",))
-    return serve(ask, found)
+    return serve(found.ask, found.repository)
+
+
+def target() -> Target:
+    """What the present request is about."""
+    ask = about(*client.within(request.environ, PREFIX), route="api")
+    return Target(ask, repository(ask.repository))
 
 
 @blueprint.route("/<rest:rest>", methods=["PUT", "DELETE"], provide_automatic_options=False)

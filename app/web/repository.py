@@ -12,6 +12,7 @@ from app.web import client, docker, local
 from app.web.auth import require_admin
 from app.web.node import about, node
 from app.web.serve import repository, serve
+from app.web.target import Target
 
 PREFIX = "/repository"
 blueprint = Blueprint("repository", __name__, url_prefix=PREFIX)
@@ -22,6 +23,14 @@ def get(rest: str) -> Response:
     ask = _asked()
     found = repository(ask.repository)
     return docker.answer(ask, found) if docker.is_docker(found) else serve(ask, found)
+
+
+def target() -> Target | None:
+    """What the present request is about; None for a page of this server's own."""
+    ask = _asked()
+    found = repository(ask.repository)
+    own = docker.is_docker(found) and docker.is_own(docker.below(ask))
+    return None if own else Target(ask, found)
 
 
 @blueprint.route("/<rest:rest>", methods=["PUT", "DELETE"], provide_automatic_options=False)

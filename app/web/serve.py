@@ -12,6 +12,7 @@ from app.errors import NotFound, StoreDown
 from app.formats import FORMATS
 from app.resource import Ask, Repository, Resource
 from app.shelf import Served
+from app.web.elsewhere import elsewhere
 from app.web.handover import HANDED
 from app.web.node import node
 from app.web.reply import Answer, Span, answer
@@ -34,16 +35,20 @@ def serve(ask: Ask, source: Repository) -> Response:
     resource = FORMATS[source.package].resolve(source, ask)
     served = _stored(resource)
     if served is None:
-        return _hand_over(ask, None)
+        return hand_over(ask, None)
     with closing(served.file):
         if resource.rendered and served.entry.size > SMALL:  # writing it anew takes time, too
-            return _hand_over(ask, served)
+            return hand_over(ask, served)
         reply = answer(ask, resource, served)
         if ask.method == "HEAD" or (reply.length or 0) <= SMALL:
             if (reply.length or 0) > AT_ONCE:
                 _make_room()
+            g.key = resource.key
             return _response(ask, reply, served)
-        return _hand_over(ask, served)
+        if (better := elsewhere(node().settings, ask, resource, reply, served)) is not None:
+            g.key = resource.key
+            return _response(ask, better, served)
+        return hand_over(ask, served)
 
 
 def _make_room() -> None:
@@ -58,7 +63,10 @@ def _stored(resource: Resource) -> Served | None:
     """None where more than the shelf is needed; a store that is down is for the fills process to cope with."""
     shelf = node().shelf
     try:
-        return shelf.stored(resource, shelf.find(resource))
+        known = shelf.find(resource)
+        if resource.repository.verify_on_read and known.entry is not None and known.entry.size > SMALL:
+            return None  # hashing it takes time
+        return shelf.stored(resource, known)
     except StoreDown:
         return None
     except NotFound:
@@ -80,13 +88,14 @@ def _bytes(part: bytes | Span, served: Served) -> bytes:
     if isinstance(part, bytes):
         return part
     served.file.seek(part.start)
-    found = served.file.read(part.length or 0)
+    found = served.file.read(part.length or 0)  # a Distant reads all of it, too
     if len(found) != part.length:
         raise StoreDown("the stored bytes ended early")
     return found
 
 
-def _hand_over(ask: Ask, served: Served | None) -> Response:
+def hand_over(ask: Ask, served: Served | None) -> Response:
+    """The empty response of a request that the fills process answers, or its answer, relayed."""
     g.handed = True
     handover = node().handover
     if handover.pass_on(request.environ, ask, served):

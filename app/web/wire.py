@@ -6,6 +6,7 @@ import contextlib
 import os
 import socket
 import struct
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from email.utils import formatdate
@@ -15,6 +16,7 @@ from app.cache import Arriving, Outcome
 from app.errors import ArtifactError, Unavailable
 from app.resource import Ask, Headers
 from app.shelf import Served
+from app.stores.blobs import Distant
 from app.web.reply import Answer, Span
 
 PIECE = 4 << 20  # bytes a sendfile call is asked for
@@ -24,9 +26,10 @@ LINGER = 2.0  # seconds for the client to close first (RFC 9112, 9.6)
 
 @dataclass(slots=True)
 class Delivery:
-    """What has reached a client: `head` once a response was begun, `sent` in body bytes."""
+    """What has reached a client: `head` once a response was begun, and when (unix seconds); `sent` in body bytes."""
 
     head: bool = False
+    begun: float = 0.0
     sent: int = 0
 
 
@@ -46,7 +49,7 @@ def deliver(conn: socket.socket, ask: Ask, reply: Answer, outcome: Outcome, deli
     if chunked and ask.protocol == "HTTP/1.0":
         framing = ()  # the caller waited for the whole body, so its end is the connection's end
     bodied = ask.method != "HEAD" and bool(reply.parts)
-    delivery.head = True
+    delivery.head, delivery.begun = True, time.time()
     more = socket.MSG_MORE if bodied and isinstance(outcome, Served) else 0
     conn.sendall(head(reply.status, (*reply.headers, *framing), ask), more)
     if not bodied:
@@ -55,6 +58,8 @@ def deliver(conn: socket.socket, ask: Ask, reply: Answer, outcome: Outcome, deli
         if isinstance(part, bytes):
             conn.sendall(part)
             delivery.sent += len(part)
+        elif isinstance(outcome, Served) and isinstance(outcome.file, Distant):
+            _send_span(conn, outcome.file, part, delivery)
         elif isinstance(outcome, Served):
             _send_file(conn, outcome.file.fileno(), part.start, part.length or 0, delivery)
         elif isinstance(outcome, Arriving):
@@ -104,6 +109,14 @@ def _send_file(conn: socket.socket, fd: int, start: int, length: int, delivery: 
             raise Unavailable("the stored bytes ended early")
         start += sent
         delivery.sent += sent
+
+
+def _send_span(conn: socket.socket, blob: Distant, span: Span, delivery: Delivery) -> None:
+    """Send what a store far away gives, as it comes."""
+    with contextlib.closing(blob.span(span.start, span.length or 0)) as chunks:
+        for chunk in chunks:
+            conn.sendall(chunk)
+            delivery.sent += len(chunk)
 
 
 def _follow(conn: socket.socket, outcome: Arriving, span: Span, chunked: bool, delivery: Delivery) -> None:

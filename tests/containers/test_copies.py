@@ -26,7 +26,7 @@ def base(tmp_path: Path) -> Iterator[Layer]:
 
 def stored(source: Source) -> list[Path]:
     """Every blob of the node."""
-    return [path for path in (source.stack.data_dir / "blobs").rglob("*") if path.is_file()]
+    return [path for path in (source.stack.data_dir / "blobs" / "sha256").rglob("*") if path.is_file()]
 
 
 def assert_whole(blobs: Path, pulled: Image) -> None:

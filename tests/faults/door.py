@@ -94,7 +94,8 @@ class Door:
 
     def blobs(self) -> set[str]:
         """The digests in the store, each proven by its bytes; nothing half-made lies beside them."""
-        found = {path: path.stat() for path in (self.stack.data_dir / "blobs").rglob("*") if path.is_file()}
+        store = self.stack.data_dir / "blobs" / "sha256"
+        found = {path: path.stat() for path in store.rglob("*") if path.is_file()}
         for path, stat in found.items():
             if (path, stat.st_ctime_ns) not in self._proven:
                 assert hashlib.sha256(path.read_bytes()).hexdigest() == path.name

@@ -191,7 +191,7 @@ def test_codings_that_are_lies(visitor: Visitor, there: Upstream, coding: str) -
         visitor.get(there.url)
 
 
-@pytest.mark.parametrize("tail", [b"junk", gzip.compress(b"x")[:-3]])
+@pytest.mark.parametrize("tail", [b"junk", gzip.compress(b"x", mtime=0)[:-3]])
 def test_more_after_the_compressed_end_is_a_lie(visitor: Visitor, there: Upstream, tail: bytes) -> None:
     there.put("/f", gzip.compress(BODY) + tail, Content_Encoding="gzip")
     with pytest.raises(UpstreamLied):

@@ -18,6 +18,7 @@ from app import compose, config, repositories
 from app.stores.postgres import PostgresIndex
 from app.stores.redis import RedisMemory
 from app.upstream import Upstreams
+from app.upstream.breakers import Breakers
 
 TOKEN = "an-admin-token-of-the-tests"
 ADMIN = {"Authorization": f"Bearer {TOKEN}"}
@@ -39,7 +40,9 @@ class Clock:
 class Node:
     """One remote `up` (generic, mutable_ttl 100 s) in front of the given upstream, one local `team`."""
 
-    def __init__(self, root: Path, database_url: str, redis_url: str, config_text: dict[str, Any]) -> None:
+    def __init__(
+        self, root: Path, database_url: str, redis_url: str, config_text: dict[str, Any], **settings: str
+    ) -> None:
         self.root = root
         self.clock = Clock()
         path = root / "remotes.json"
@@ -52,12 +55,14 @@ class Node:
                 "REDIS_URL": redis_url,
                 "ADMIN_TOKEN": TOKEN,
                 "ARTIFACTAPI_FILLS_SOCKET": str(root / "f.sock"),
+                **settings,
             }
         )
         self.settings.layout.prepare()
         known = repositories.load(path)
         self.carrier = compose.carrier(self.settings, known, self.clock)
         self.app = compose.worker(self.settings, known, self.clock)
+        self.upstreams.breakers = Breakers(self.clock)
         self.client: FlaskClient = self.app.test_client()
 
     def get(self, path: str, **headers: str) -> TestResponse:
@@ -89,7 +94,7 @@ class Node:
         return list(self.settings.layout.spool.iterdir())
 
     def blobs(self) -> list[Path]:
-        return [path for path in self.settings.layout.blobs.rglob("*") if path.is_file()]
+        return [path for path in (self.settings.layout.blobs / "sha256").rglob("*") if path.is_file()]
 
     @contextmanager
     def running(self) -> Iterator[Node]:
@@ -110,8 +115,8 @@ class Node:
 
     def _close(self) -> None:
         self.upstreams.close()
-        self.carrier.finish.tally.close()
-        self.app.extensions["artifactapi"].finish.tally.close()
+        self.carrier.finish.close()
+        self.app.extensions["artifactapi"].finish.close()
         for shelf in (self.carrier.engine.shelf, self.app.extensions["artifactapi"].shelf):
             index, memory = shelf.catalog.index, shelf.catalog.memory
             assert isinstance(index, PostgresIndex)

@@ -395,6 +395,7 @@ def test_an_upstream_that_counts_requests(node: Node, upstream: Upstream, retry_
         assert answer.headers["Retry-After"] == (retry_after or "5")
         assert node.head(f"/v2/hub/library/x/{path}").status_code == 429
     upstream.clear()
+    node.clock.forward(8)  # past its Retry-After
     assert body(node.get("/v2/hub/library/x/manifests/1")) == MANIFEST
     node.idle()
     upstream.status(429)

@@ -33,6 +33,7 @@ def test_nothing_stored_and_upstream_says_no(node: Node, upstream: Upstream) -> 
         upstream.clear()
         upstream.status(theirs, headers={"Retry-After": "7"} if theirs in (429, 503) else None)
         for form in (API, URL):
+            node.clock.forward(8)  # past its Retry-After
             answer = node.get(f"{form}/up/status-{theirs}{form.replace('/', '-')}")
             assert answer.status_code == ours, theirs
             assert answer.headers.get("X-Upstream-Status", str(theirs)) == str(theirs)

@@ -16,7 +16,7 @@ from app.stores.catalog import Catalog, Known
 from app.stores.connections import Connections, Patient
 from app.stores.postgres import PostgresIndex
 from app.stores.redis import RedisMemory
-from tests.stores.values import digest, entry
+from tests.stores.values import digest, entry, unnoted
 
 
 def here() -> bool:
@@ -83,9 +83,9 @@ class Counted(Connections):
     lent = 0
 
     @contextmanager
-    def lend(self, patience: float = 3.0) -> Iterator[Patient]:
+    def lend(self, patience: float = 3.0, writes: bool = True) -> Iterator[Patient]:
         self.lent += 1
-        with super().lend(patience) as connection:
+        with super().lend(patience, writes) as connection:
             yield connection
 
 
@@ -180,21 +180,21 @@ class TestHosted:
     def test_published_replaced_and_withdrawn_are_seen_at_once(self, nodes: list[Node]) -> None:
         one, other = nodes
         for turn in range(3):
-            what = entry(str(turn), fence=one.index.next_fence())
-            assert one.catalog.publish("alpine", "a", "a", what, True, here)
-            assert other.find("a").entry == one.find("a").entry == what
-        assert one.catalog.forget("alpine", "a")
+            assert one.catalog.publish("alpine", "a", "a", entry(str(turn)), True, here, unnoted)
+            assert other.find("a").entry == one.find("a").entry == entry(str(turn), fence=turn + 1)
+        assert one.catalog.withdraw("alpine", "a", unnoted)
         assert other.find("a").entry is None
-        assert not one.catalog.forget("alpine", "a")
-        assert one.catalog.publish("alpine", "a", "a", entry("again"), False, here)
-        assert other.find("a").entry == entry("again")
-        assert not one.catalog.publish("alpine", "a", "a", entry("not"), False, here)
+        assert not one.catalog.withdraw("alpine", "a", unnoted)
+        assert one.catalog.publish("alpine", "a", "a", entry("again"), False, here, unnoted)
+        assert (found := other.find("a").entry) is not None
+        assert found.digest == digest("again")
+        assert not one.catalog.publish("alpine", "a", "a", entry("not"), False, here, unnoted)
 
     def test_a_reader_of_before_does_not_bring_it_back(self, nodes: list[Node]) -> None:
         one, other = nodes
-        one.catalog.publish("alpine", "a", "a", entry(), False, here)
+        one.catalog.publish("alpine", "a", "a", entry(), False, here, unnoted)
         epoch, seen = other.index.find("alpine", "a")
-        one.catalog.forget("alpine", "a")
+        one.catalog.withdraw("alpine", "a", unnoted)
         assert seen is not None
         other.memory.remember("alpine", "a", epoch, seen, other.now)
         assert other.find("a").entry is None

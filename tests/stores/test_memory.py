@@ -9,7 +9,7 @@ from functools import partial
 import pytest
 import redis
 
-from app.stores.base import Memory, Recollection
+from app.stores.memory import Holder, Memory, Recollection, Sighting
 from app.stores.redis import RedisMemory
 from tests.stores.values import at_once, entry
 
@@ -223,6 +223,67 @@ class TestLocks:
         held.release()
         assert one.lock("a") is None
         taken.release()
+
+
+class TestHolders:
+    def test_every_node_knows_who_holds_a_lock_and_where(self, redis_url_once: str) -> None:
+        one, other, alone = (
+            RedisMemory(redis_url_once, address=address)
+            for address in ("http://127.0.0.1:8081", "https://node@x.example.org/a@b", "")
+        )
+        assert one.holder(LONG) is None
+        for memory, address in (
+            (one, "http://127.0.0.1:8081"),
+            (other, "https://node@x.example.org/a@b"),
+            (alone, ""),
+        ):
+            held = memory.lock(LONG)
+            assert held is not None
+            assert one.holder(LONG) == other.holder(LONG) == alone.holder(LONG) == Holder(address, held.token)
+            held.release()
+        assert one.holder(LONG) is None
+        for memory in (one, other, alone):
+            memory.close()
+
+    def test_the_next_holder_is_another_one(self, make: Make) -> None:
+        one, other = make(10.0), make(10.0)
+        for memory in (one, other):
+            held = memory.lock("a")
+            assert held is not None
+            found = other.holder("a")
+            assert found is not None
+            assert found.token == held.token
+            one.break_lock("a", found.token)
+        assert one.holder("a") is None
+
+
+class TestHolds:
+    def test_told_to_every_node_until_it_is_over(self, make: Make) -> None:
+        one, other = make(10.0), make(10.0)
+        assert not other.held(LONG)
+        one.hold(LONG, 60)
+        assert other.held(LONG)
+        assert other.lock(LONG) is not None, "it is no lock"
+        one.hold(LONG, 0)
+        assert not other.held(LONG)
+        one.hold(LONG, 0.05)
+        time.sleep(0.1)
+        assert not other.held(LONG)
+
+
+class TestSightings:
+    def test_the_last_one_is_known_to_every_node(self, make: Make) -> None:
+        one, other = make(10.0), make(10.0)
+        assert one.sighted("alpine", LONG) is None
+        for seen in (Sighting(1.5), Sighting(2.25, 503), Sighting(1.0, 0, "not résolved \udcff")):
+            one.sight("alpine", LONG, seen)
+            assert other.sighted("alpine", LONG) == seen
+        assert other.sighted("debian", LONG) is None
+
+    def test_a_flush_keeps_them(self, memory: Memory) -> None:
+        memory.sight("alpine", "a", Sighting(1.0, 200))
+        memory.flush("alpine")
+        assert memory.sighted("alpine", "a") == Sighting(1.0, 200)
 
 
 class TestCounters:

@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -17,12 +18,13 @@ import pytest
 
 from app.errors import StoreDown
 from app.resource import Digest
+from app.stores import connections
 from app.stores.base import Change, Listed
 from app.stores.catalog import Catalog, Known
 from app.stores.postgres import PostgresIndex, migrate
 from app.stores.redis import RedisMemory
 from app.supervisor.embedded import Postgres, Valkey
-from tests.stores.values import digest, entry
+from tests.stores.values import at_once, digest, entry, unnoted
 
 T = TypeVar("T")
 
@@ -124,7 +126,13 @@ class TestPostgres:
                 index.next_fence,
                 lambda: index.find("alpine", "a"),
                 lambda: index.commit("alpine", "a", "a", entry(), 0, here),
-                lambda: index.publish("alpine", "a", "a", entry(), True, here),
+                lambda: index.publish("alpine", "a", "a", entry(), True, here, unnoted),
+                lambda: index.withdraw("alpine", "a", unnoted),
+                lambda: index.restore([]),
+                lambda: index.used([("alpine", "a")], 1e10, 1.0),
+                index.footprint,
+                lambda: index.coldest(["alpine"], False, 1),
+                lambda: index.referring(entry().digest),
                 lambda: index.forget("alpine", "a"),
                 lambda: index.flush("alpine"),
                 lambda: index.listing("alpine"),
@@ -194,6 +202,31 @@ class TestPostgres:
             index.record_list("alpine", "list", "root", rows(), 2, 0)
         assert recovered(lambda: index.listed("alpine", "a")) == Listed(old, "root")
         assert index.listed("alpine", "1") is None
+
+    def test_a_lock_that_others_hold_for_long_is_no_outage(
+        self, own_postgres: Postgres, index: PostgresIndex, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """As while gc removes a blob from a store that is slow."""
+        monkeypatch.setattr(connections, "LOCKS", "200ms")
+        other = PostgresIndex(own_postgres.url)
+        begun, ended = threading.Event(), threading.Event()
+
+        def remove() -> None:
+            begun.set()
+            ended.wait(20)
+
+        def commit() -> None:
+            begun.wait(20)
+            try:
+                with pytest.raises(StoreDown, match="lock timeout") as caught:
+                    other.commit("alpine", "a", "a", entry(), 0, here)
+                assert caught.value.retry_after > 0
+                assert other.find("alpine", "a") == (0, None), "it was not taken for one"
+            finally:
+                ended.set()
+
+        at_once([lambda: index.drop_blob(entry().digest, remove), commit])
+        other.close()
 
     def test_a_wrong_question_is_no_outage(self, index: PostgresIndex) -> None:
         with pytest.raises(StoreDown):
@@ -275,7 +308,7 @@ class TestCatalog:
         assert catalog.find("alpine", "a").epoch == 1
         assert catalog.memory.recall("alpine", "a").epoch == 1
 
-    @pytest.mark.parametrize("change", ["forget", "publish", "switch", "drop", "list", "flush"])
+    @pytest.mark.parametrize("change", ["forget", "publish", "withdraw", "switch", "drop", "list", "flush"])
     def test_what_changed_while_redis_was_away_is_not_answered_from_old_copies(
         self, own_valkey: Valkey, catalog: Catalog, change: str
     ) -> None:
@@ -284,8 +317,10 @@ class TestCatalog:
         with frozen(own_valkey.process.pid):  # it keeps its copies, as one beyond a broken network would
             if change == "forget":
                 assert catalog.forget("alpine", "a")
+            elif change == "withdraw":
+                assert catalog.withdraw("alpine", "a", unnoted)
             elif change == "publish":
-                assert catalog.publish("alpine", "a", "a", entry("new"), True, here)
+                assert catalog.publish("alpine", "a", "a", entry("new"), True, here, unnoted)
             elif change == "switch":
                 changes = [Change("a", "a", entry("new"))]
                 assert catalog.switch("alpine", changes, [], 0, lambda digest: True)
@@ -297,7 +332,8 @@ class TestCatalog:
             else:
                 catalog.flush("alpine", "", False)
         recovered(catalog.memory.ping)
-        assert catalog.find("alpine", "a").entry == (entry("new") if change in ("publish", "switch") else None)
+        found = catalog.find("alpine", "a").entry
+        assert (found and found.digest) == (digest("new") if change in ("publish", "switch") else None)
 
     def test_postgres_down_copies_are_served_however_old(self, own_postgres: Postgres, catalog: Catalog) -> None:
         catalog.commit("alpine", "a", "a", entry(), 0, here)

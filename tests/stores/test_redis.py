@@ -15,7 +15,8 @@ import pytest
 import redis
 
 import app
-from app.stores.base import Recollection
+from app.errors import StoreDown
+from app.stores.memory import Recollection, Sighting
 from app.stores.redis import RedisMemory
 from tests.stores.values import entry
 
@@ -69,6 +70,8 @@ def test_everything_but_epochs_and_counters_expires(memory: RedisMemory, client:
     memory.forget("alpine", "c")
     memory.keep_token("https://user:password@127.0.0.1/", "secret", 60)
     memory.count("alpine", "HIT", 1, 1)
+    memory.sight("alpine", "a", Sighting(1.0, 200))
+    memory.hold("a", 60)
     held = memory.lock("d")
     assert held is not None
     lasting = {key for key in client.scan_iter() if client.ttl(key) == -1}
@@ -94,6 +97,47 @@ def test_a_copy_by_another_version(memory: RedisMemory, client: redis.Redis) -> 
     assert memory.recall("alpine", "a").entry == replace(entry(), until=0.0, kept="")
     client.set(key, "1 1 {]")
     assert memory.recall("alpine", "a") == Recollection(1)
+
+
+@pytest.mark.parametrize("text", ['[1.0, 200, "", 7]', "{]", "7", "[]"])
+def test_a_sighting_by_another_version(memory: RedisMemory, client: redis.Redis, text: str) -> None:
+    memory.sight("alpine", "a", Sighting(1.0, 200))
+    [key] = client.scan_iter("*sighting*")
+    client.set(key, text)
+    assert memory.sighted("alpine", "a") is None
+
+
+def test_a_pool_that_is_exhausted_is_no_outage(memory: RedisMemory) -> None:
+    memory.raise_epochs({"alpine": 1})
+    pool = memory._client.connection_pool
+    lent = [pool.get_connection() for _ in range(pool.max_connections)]
+    with pytest.raises(StoreDown, match="busy") as caught:
+        memory.ping()
+    assert caught.value.retry_after > 0
+    for connection in lent:
+        pool.release(connection)
+    memory.raise_epochs({"alpine": 1})
+    memory.ping()
+
+
+def test_a_server_that_takes_no_writes_is_left_for_the_next_one(memory: RedisMemory, client: redis.Redis) -> None:
+    """As a primary does that was demoted; a new connection may lead to the new one."""
+    memory.ping()
+    [before] = [each["id"] for each in client.client_list() if each["id"] != str(client.client_id())]
+    client.replicaof("127.0.0.1", "1")
+    try:
+        with pytest.raises(StoreDown):
+            memory.remember("alpine", "a", 1, entry(), 1.0)
+        assert before not in {each["id"] for each in client.client_list()}
+    finally:
+        client.replicaof("NO", "ONE")
+    deadline = time.monotonic() + 10
+    while True:
+        try:
+            return memory.remember("alpine", "a", 1, entry(), 1.0)
+        except StoreDown:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
 
 
 def test_a_lock_that_lapsed_is_known_to_be_lost(redis_url: str, client: redis.Redis) -> None:

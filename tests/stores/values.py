@@ -32,6 +32,10 @@ def entry(text: str = "a", fence: int = 1) -> Entry:
     )
 
 
+def unnoted(_: int) -> None:
+    """A journal that keeps nothing."""
+
+
 def at_once(works: Iterable[Callable[[], object]]) -> None:
     """Run all in threads of their own; the first failure is raised again."""
     failures: list[BaseException] = []

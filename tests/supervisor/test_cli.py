@@ -35,7 +35,7 @@ def publish(stack: Stack, path: str, body: bytes) -> None:
     urllib.request.urlopen(request, timeout=30).close()
 
 
-@pytest.mark.parametrize("command", ["", "run", "check", "schema", "flush", "gc"])
+@pytest.mark.parametrize("command", ["", "run", "check", "schema", "flush", "why", "gc", "verify", "restore"])
 def test_everything_explains_itself(stack: Stack, command: str) -> None:
     status, out, _ = artifactapi(stack, *command.split(), "--help")
     assert status == 0
@@ -67,9 +67,9 @@ def test_schema_is_a_json_schema(stack: Stack) -> None:
     assert json.loads(out)["$schema"].startswith("https://json-schema.org/")
 
 
-@pytest.mark.parametrize("command", ["flush", "gc"])
+@pytest.mark.parametrize("command", ["flush", "gc", "verify", "restore --from-store"])
 def test_without_a_server_there_is_nothing_to_do_it_to(stack: Stack, command: str) -> None:
-    status, _, errors = artifactapi(stack, command)
+    status, _, errors = artifactapi(stack, *command.split())
     assert status == 1
     assert errors == "artifactapi: not running here: start it, or set DATABASE_URL and REDIS_URL\n"
 

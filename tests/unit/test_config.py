@@ -74,10 +74,14 @@ def test_proxies_are_networks() -> None:
         ("REDIS_URL", "h:6379", "REDIS_URL: not a URL that begins with redis:// or rediss:// or unix://"),
         (
             "STORAGE_URL",
-            "s3://bucket",
-            "STORAGE_URL: s3:// is not built in this version; leave it unset, or give file:///a/directory",
+            "s3://",
+            'STORAGE_URL: "s3://" is not a bucket written as s3://bucket or s3://bucket/prefix',
         ),
-        ("STORAGE_URL", "/blobs", 'STORAGE_URL: "/blobs" is not a directory written as file:///a/directory'),
+        (
+            "STORAGE_URL",
+            "/blobs",
+            'STORAGE_URL: "/blobs" is not written as file:///a/directory or s3://bucket/prefix',
+        ),
         ("PUBLIC_URL", "a.example", "PUBLIC_URL: not a URL that begins with http:// or https://"),
         (
             "PUBLIC_URL",
@@ -117,6 +121,6 @@ def test_secrets_stay_out_of_the_representation() -> None:
 
 def test_each_setting_is_documented_once_and_no_internal_one() -> None:
     names = [each.name for each in DOCUMENTED]
-    assert len(set(names)) == len(names) == 15
+    assert len(set(names)) == len(names) == 22
     assert not [name for name in names if name.startswith("ARTIFACTAPI_")]
     assert all(each.default and each.meaning for each in DOCUMENTED)

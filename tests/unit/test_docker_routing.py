@@ -95,8 +95,8 @@ def test_which_repository(
         assert caught.value.code == "unknown_repository"
         assert (namespace if namespace is not None else "library") in caught.value.message
     else:
-        found, below = docker.pick(repositories, path, namespace, hosts)
-        assert (found.name, below) == expected
+        found = docker.pick(repositories, path, namespace, hosts)
+        assert (found.repository.name, found.path) == expected
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ ENGINE = [
     "cache.py",
     "shelf.py",
     "fetch.py",
+    "turns.py",
     "visit.py",
     "records.py",
     "sets.py",

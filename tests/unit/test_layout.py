@@ -35,7 +35,7 @@ def test_every_directory_is_made_with_its_mode(tmp_path: Path) -> None:
     layout.prepare()
     assert mode(layout.data_dir) == 0o711
     assert {mode(each) for each in (layout.blobs, layout.spool)} == {0o750}
-    own = (layout.postgres, layout.valkey, layout.run, layout.secrets, layout.metrics)
+    own = (layout.postgres, layout.valkey, layout.run, layout.secrets)
     assert {mode(each) for each in own} == {0o700}
 
 

@@ -261,6 +261,14 @@ def test_a_bad_document(text: str, line: str) -> None:
             {"upstream": {"proxy": "http://p:1/x"}},
             "upstream.proxy: not a proxy's address: it is http://host:port, without a path",
         ),
+        *(
+            (
+                {"upstream": {"max_rate": rate}},
+                f"upstream.max_rate: {shown} is not requests a second from 0.01 to 10000",
+            )
+            for rate, shown in ((0, "0"), (-1, "-1"), ("5/s", '"5/s"'), (True, "true"), (10001, "10001"))
+        ),
+        ({"verify_on_read": "yes"}, 'verify_on_read: "yes" is not true or false'),
         (
             {"upstream": {"max_connections": 0}},
             "upstream.max_connections: must be greater than or equal to 1 and less than or equal to 1024",

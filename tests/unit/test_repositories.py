@@ -47,6 +47,7 @@ def test_every_key_of_a_remote(tmp_path: Path) -> None:
         check_mutable_updates=False,
         on_upstream_gone="drop",
         offline=True,
+        verify_on_read=True,
         username="u",
         password="p",
         upstream={
@@ -59,6 +60,7 @@ def test_every_key_of_a_remote(tmp_path: Path) -> None:
             "first_byte_timeout": 2,
             "stall_timeout": 2.5,
             "max_connections": 8,
+            "max_rate": 5,
         },
     )
     options = UpstreamOptions(
@@ -71,6 +73,7 @@ def test_every_key_of_a_remote(tmp_path: Path) -> None:
         first_byte_timeout=2.0,
         stall_timeout=2.5,
         max_connections=8,
+        max_rate=5.0,
     )
     assert found == Repository(
         name="r",
@@ -88,6 +91,7 @@ def test_every_key_of_a_remote(tmp_path: Path) -> None:
         username="u",
         password="p",
         offline=True,
+        verify_on_read=True,
     )
 
 
@@ -161,8 +165,12 @@ def test_several_upstreams_keep_their_order_and_lose_their_last_slash(tmp_path: 
 
 
 def test_a_local(tmp_path: Path) -> None:
-    found = loaded(tmp_path, {"locals": {"l": {"overwrite": True, "description": "d"}, "m": {}}})
-    assert found.locals["l"] == Repository(name="l", kind=Kind.LOCAL, overwrite=True, description="d")
+    found = loaded(
+        tmp_path, {"locals": {"l": {"overwrite": True, "verify_on_read": True, "description": "d"}, "m": {}}}
+    )
+    assert found.locals["l"] == Repository(
+        name="l", kind=Kind.LOCAL, overwrite=True, verify_on_read=True, description="d"
+    )
     assert found.get("m") == Repository(name="m", kind=Kind.LOCAL)
     assert found.get("x") is None
     assert found.names == {"l", "m"}

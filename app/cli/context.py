@@ -1,0 +1,49 @@
+"""What every command starts from: the settings, the repositories, and the stores of the server beside it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from app import config
+from app.config import Settings
+from app.repositories import Repositories
+from app.resource import Repository
+from app.stores.catalog import Catalog
+from app.stores.postgres import PostgresIndex
+from app.stores.redis import RedisMemory
+from app.supervisor import commands
+from app.supervisor.commands import Stores
+from app.supervisor.processes import StartError
+
+NOT_RUNNING = "not running here: start it, or set DATABASE_URL and REDIS_URL"
+
+
+def settings_given() -> Settings:
+    return config.from_environment(commands.inherited(os.environ))
+
+
+def every(known: Repositories) -> Iterator[Repository]:
+    for each in (known.remotes, known.locals, known.virtuals):
+        yield from each.values()
+
+
+def stores_of(settings: Settings) -> Stores:
+    """The stores that the settings name, or those of the supervisor that runs beside us."""
+    beside = Stores.read(settings.layout.run / commands.URLS)
+    database = settings.database_url or (beside and beside.database_url)
+    if not database:
+        raise StartError(NOT_RUNNING)
+    return Stores(database, settings.redis_url or (beside and beside.redis_url) or "unix:///nowhere")
+
+
+@contextmanager
+def catalog_of(settings: Settings) -> Iterator[Catalog]:
+    """The catalog over stores_of()."""
+    stores = stores_of(settings)
+    index = PostgresIndex(stores.database_url)
+    try:
+        yield Catalog(index, RedisMemory(stores.redis_url))
+    finally:
+        index.close()

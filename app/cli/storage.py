@@ -1,0 +1,147 @@
+"""The commands on stored bytes: gc, verify, restore."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from typing import Any
+
+import click
+
+from app import compose, maintenance, repositories
+from app.cli.context import catalog_of, every, settings_given, stores_of
+from app.errors import Conflict
+from app.stores.base import Index, Stored
+from app.stores.blobs import Blobs
+from app.stores.postgres import migrate
+from app.verification import Damage, Tally, Verification
+
+NICE = 10  # a verification beside a running server gives way to it
+PROGRESS = 5.0  # seconds between two lines of progress
+
+
+class Untouched:
+    """Blobs of which none is removed: a dry run."""
+
+    def __init__(self, blobs: Blobs) -> None:
+        self._blobs = blobs
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._blobs, name)
+
+    def remove(self, digest: str) -> None:
+        """It could be removed, and stays."""
+
+
+@click.command()
+@click.option(
+    "--grace",
+    type=click.FloatRange(min=0),
+    default=maintenance.GRACE,
+    show_default=True,
+    metavar="SECONDS",
+    help="Leave blobs alone that are younger.",
+)
+@click.option("--drop-unknown", is_flag=True, help="First forget repositories that remotes.json no longer has.")
+@click.option("--dry-run", is_flag=True, help="Count, remove nothing.")
+def gc(grace: float, drop_unknown: bool, dry_run: bool) -> None:
+    """Remove blobs that nothing refers to; safe while the server runs."""
+    if dry_run and drop_unknown:
+        raise click.UsageError("--dry-run cannot tell what --drop-unknown would leave: use one of them")
+    settings = settings_given()
+    blobs: Any = compose.blobs(settings)
+    known = repositories.load(settings.config_path)
+    names = frozenset(each.name for each in every(known)) if drop_unknown else None
+    with catalog_of(settings) as catalog:
+        done = maintenance.collect(catalog.index, Untouched(blobs) if dry_run else blobs, grace=grace, known=names)
+    if drop_unknown:
+        click.echo(f"forgot {done.dropped} entries of repositories that are not configured")
+    click.echo(f"{'would remove' if dry_run else 'removed'} {done.removed} of {done.blobs} blobs")
+
+
+class Progress:
+    """A line on standard error now and then."""
+
+    def __init__(self) -> None:
+        self._next = time.monotonic() + PROGRESS
+
+    def __call__(self, tally: Tally) -> None:
+        if time.monotonic() >= self._next:
+            self._next = time.monotonic() + PROGRESS
+            click.echo(f"{tally.blobs} blobs, {tally.bytes >> 20} MiB read", err=True)
+
+
+@click.command()
+@click.option("--repository", metavar="NAME", help="Only what this repository refers to; default: every stored blob.")
+@click.option(
+    "--rate",
+    type=click.IntRange(min=0),
+    default=64,
+    show_default=True,
+    metavar="MIB",
+    help="Read at most so many MiB a second; 0 is no limit.",
+)
+def verify(repository: str | None, rate: int) -> None:
+    """Hash stored blobs again and put damaged ones aside; safe while the server runs.
+
+    Damaged files of remotes are fetched anew at their next request; hosted ones are listed, and answer 503 until
+    they are published again. The exit status is 1 where something was damaged, missing or unreadable.
+    """
+    settings = settings_given()
+    known = repositories.load(settings.config_path)
+    if repository is not None and known.get(repository) is None:
+        raise click.UsageError(f"no repository is called {repository}")
+    os.nice(NICE)
+    with catalog_of(settings) as catalog:
+        run = Verification(catalog, compose.blobs(settings), known, Progress(), rate << 20)
+        found = [_told(damage) for damage in run.run(repository)]
+    for digest in run.tally.unread:
+        click.echo(f"unreadable {digest}: the store failed; try again")
+    click.echo(f"{run.tally.blobs} blobs of {run.tally.bytes} bytes read, {len(found)} damaged or missing")
+    if found or run.tally.unread:
+        sys.exit(1)
+
+
+def _told(damage: Damage) -> Damage:
+    click.echo(f"{'missing' if damage.missing else 'damaged'} {damage.digest}")
+    for stored in damage.forgotten:
+        click.echo(f"  {stored.repository}/{stored.path}: forgotten, the next request fetches it")
+    for stored in damage.kept:
+        click.echo(f"  {stored.repository}/{stored.path}: hosted, answers 503 until it is published again")
+    return damage
+
+
+@click.command()
+@click.option("--from-store", is_flag=True, help="Read the journal beside the blobs; there is nothing else to read.")
+@click.option("--force", is_flag=True, help="Also into a database that has hosted files already.")
+def restore(from_store: bool, force: bool) -> None:
+    """Rebuild the database's hosted files from the journal that is kept beside the blobs.
+
+    Into an empty database, or (with --force) into one that a back-up of Postgres was restored to: then the journal
+    adds what was published since, and drops what was withdrawn. Nobody should publish meanwhile.
+    """
+    if not from_store:
+        raise click.UsageError("say --from-store: a back-up of Postgres is restored by pg_restore")
+    settings = settings_given()
+    known = repositories.load(settings.config_path)
+    migrate(stores_of(settings).database_url)
+    missing: list[Stored] = []
+    with catalog_of(settings) as catalog:
+        if not force:
+            _refuse_hosted(catalog.index, known)
+        names = [each.name for each in every(known)]
+        done = maintenance.restore(catalog, compose.blobs(settings), names, missing.append, _warn)
+    for stored in missing:
+        _warn(f"{stored.repository}/{stored.path}: its bytes are not in the store ({stored.entry.digest})")
+    click.echo(f"restored {done.files} hosted files, withdrew {done.withdrawn}, {len(missing)} have no bytes")
+
+
+def _refuse_hosted(index: Index, known: repositories.Repositories) -> None:
+    for name in known.locals:
+        if index.listing(name, limit=1):
+            raise Conflict(f"the database has files of {name} already: --force adds what the journal knows beyond it")
+
+
+def _warn(line: str) -> None:
+    click.echo(f"artifactapi: warning: {line}", err=True)

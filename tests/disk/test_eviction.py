@@ -1,0 +1,255 @@
+"""Room is made in the order that costs least: garbage, what was used longest ago, what is gone upstream."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import random
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app import repositories
+from app.eviction import Evictor, Limits, Round
+from app.fills import spool
+from app.stores.blobs import Room
+from app.stores.filesystem import FilesystemBlobs
+from tests.disk.index import age, entries, used
+from tests.disk.small import SmallDisk
+from tests.http.node import Node, body
+from tests.upstreams import Upstream
+
+KIB, MIB = 1 << 10, 1 << 20
+NAMES = ("a", "b", "c", "d", "e", "f")
+SIZE = 50 * KIB  # so small that a worker answers its hits
+
+
+def noise(name: str, size: int = SIZE) -> bytes:
+    return random.Random(name).randbytes(size)
+
+
+def evictor_of(node: Node, most: int | None = None, free: str = "0", offline: bool = False) -> Evictor:
+    settings = replace(node.settings, storage_max=most, storage_min_free=free, offline=offline)
+    shelf = node.carrier.engine.shelf
+    return Evictor(shelf.catalog, shelf.blobs, lambda: node.carrier.repositories, settings)
+
+
+def fetched(node: Node, upstream: Upstream, *names: str, repository: str = "up", size: int = SIZE) -> None:
+    """These are stored since hours, and were last used in this order."""
+    for name in names:
+        upstream.put(f"/{name}", noise(name, size))
+        assert node.get(f"/repository/{repository}/{name}").status_code == 200
+    node.idle()
+    node.carrier.finish.usage.flush()
+    age(node)
+    used(node, *names)
+
+
+@pytest.mark.parametrize(
+    ("limits", "bytes_used", "room", "lower", "wanted"),
+    [
+        (Limits(), 10**15, Room(0, 100), 0.0, 0),
+        (Limits(most=1000), 1000, None, 0.0, 0),
+        (Limits(most=1000), 1001, None, 0.0, 1),
+        (Limits(most=1000), 1001, None, 0.05, 51),
+        (Limits(most=1000), 950, None, 0.05, 0),
+        (Limits(share=0.1), 5, Room(100, 1000), 0.0, 0),
+        (Limits(share=0.1), 5, Room(99, 1000), 0.0, 1),
+        (Limits(share=0.1), 5, Room(99, 1000), 0.05, 6),
+        (Limits(free=300), 5, Room(200, 1000), 0.0, 100),
+        (Limits(most=1000, share=0.1), 1200, Room(50, 1000), 0.0, 200),
+        (Limits(share=0.1), 5, None, 0.0, 0),
+        (Limits(free=300), 5, Room(0, 0), 0.0, 0),
+    ],
+)
+def test_how_much_is_wanted(limits: Limits, bytes_used: int, room: Room | None, lower: float, wanted: int) -> None:
+    assert max(limits.wanted(bytes_used, room, lower), 0) == wanted
+
+
+def test_limits_are_read_from_the_settings(node: Node) -> None:
+    assert Limits.of(node.settings) == Limits(share=0.1)
+    assert Limits.of(replace(node.settings, storage_max=5, storage_min_free="2.5%")) == Limits(5, share=0.025)
+    assert Limits.of(replace(node.settings, storage_min_free="4096")) == Limits(free=4096)
+
+
+def test_below_the_limit_nothing_goes(node: Node, upstream: Upstream) -> None:
+    fetched(node, upstream, *NAMES)
+    assert evictor_of(node, most=len(NAMES) * SIZE).round() == Round()
+    assert entries(node) == {"up": set(NAMES)}
+
+
+def test_cold_entries_go_used_ones_and_hosted_files_stay(node: Node, upstream: Upstream) -> None:
+    fetched(node, upstream, *NAMES)
+    assert node.admin("PUT", "/repository/team/mine", noise("mine")).status_code == 201
+    age(node)
+    assert node.get("/repository/up/a").headers["X-Cache"] == "HIT"
+    node.app.extensions["artifactapi"].finish.usage.flush()
+    most = 5 * SIZE
+    done = evictor_of(node, most=most).round()
+    assert (done.entries, done.bytes) == (3, 3 * SIZE)  # 7 of 5 are there, and 5 % below 5 is 4
+    assert entries(node) == {"up": {"a", "e", "f"}, "team": {"mine"}}
+    assert {blob.name for blob in node.blobs()} == {
+        hashlib.sha256(noise(n)).hexdigest() for n in ("a", "e", "f", "mine")
+    }
+    assert evictor_of(node, most=most).round() == Round()
+    upstream.reset()
+    assert body(node.get("/repository/up/a")) == noise("a")
+    assert upstream.count() == 0
+    assert body(node.get("/repository/up/b")) == noise("b")  # as if it had never been here
+    assert upstream.count("/b", "GET") == 1
+
+
+def test_a_touch_above_the_limit_ends_five_percent_below(node: Node, upstream: Upstream) -> None:
+    names = [f"n{number:02d}" for number in range(20)]
+    fetched(node, upstream, *names, size=KIB)
+    evictor = evictor_of(node, most=20 * KIB - 100)
+    assert evictor.round().entries == 2
+    assert entries(node) == {"up": set(names[2:])}
+    assert not evictor.round().short
+
+
+def test_garbage_goes_first_and_only_past_its_grace(node: Node, upstream: Upstream, small_disk: Any) -> None:
+    disk: SmallDisk = small_disk("store", "8m")
+    blobs = FilesystemBlobs(disk.place)
+    for each in (node.carrier.engine.shelf, node.app.extensions["artifactapi"].shelf):
+        each.blobs = blobs
+    for name in ("garbage", "young"):
+        file = node.settings.layout.spool / name
+        file.write_bytes(noise(name, MIB))
+        blobs.adopt(file, hashlib.sha256(noise(name, MIB)).hexdigest())
+    old = blobs.path(hashlib.sha256(noise("garbage", MIB)).hexdigest())
+    os.utime(old, times=(time.time() - 7200,) * 2)
+    fetched(node, upstream, "a", "b", size=MIB)
+    for blob in disk.place.rglob("sha256/??/*"):
+        if blob.name != hashlib.sha256(noise("young", MIB)).hexdigest():
+            os.utime(blob, times=(time.time() - 7200,) * 2)
+    done = evictor_of(node, free=str(disk.free + 1)).round()
+    assert (done.garbage, done.entries) == (1, 0)
+    assert not old.exists()
+    assert blobs.exists(hashlib.sha256(noise("young", MIB)).hexdigest())
+    assert entries(node) == {"up": {"a", "b"}}
+
+
+def test_what_upstream_no_longer_has_goes_last(node: Node, upstream: Upstream) -> None:
+    fetched(node, upstream, *NAMES)
+    for name in ("a", "b"):
+        upstream.remove(f"/{name}")
+        node.clock.forward(200)
+        assert node.get(f"/repository/up/{name}").headers["X-Upstream-Status"] == "404"
+    node.idle()
+    used(node, *NAMES)
+    evictor = evictor_of(node, most=4 * SIZE)
+    assert evictor.round().entries == 3
+    assert entries(node) == {"up": {"a", "b", "f"}}
+    assert evictor_of(node, most=int(1.2 * SIZE)).round().entries == 2
+    assert entries(node) == {"up": {"b"}}
+
+
+def test_what_is_offline_goes_after_what_is_gone(
+    node: Node, upstream: Upstream, remotes: dict[str, Any], tmp_path: Path
+) -> None:
+    fetched(node, upstream, "a", "b")
+    fetched(node, upstream, "c", "d", repository="drop")
+    used(node, "a", "b", "c", "d")
+    remotes["remotes"]["up"]["offline"] = True
+    changed = tmp_path / "changed.json"
+    changed.write_text(json.dumps(remotes))
+    evictor = evictor_of(node, most=int(2.2 * SIZE))
+    node.carrier.reload(repositories.load(changed))
+    evictor.round()
+    assert entries(node) == {"up": {"a", "b"}}
+    evictor.limits = Limits(most=KIB)
+    evictor.round()
+    assert entries(node) == {}
+
+
+def test_a_repository_that_is_not_configured_is_left_alone(
+    node: Node, upstream: Upstream, remotes: dict[str, Any], tmp_path: Path
+) -> None:
+    fetched(node, upstream, "a")
+    fetched(node, upstream, "c", repository="drop")
+    del remotes["remotes"]["up"]
+    changed = tmp_path / "changed.json"
+    changed.write_text(json.dumps(remotes))
+    evictor = evictor_of(node, most=KIB)
+    node.carrier.reload(repositories.load(changed))
+    evictor.round()
+    assert entries(node) == {"up": {"a"}}
+
+
+def test_bytes_that_are_someone_elses_too_stay(node: Node, upstream: Upstream) -> None:
+    upstream.put("/same", noise("b"))
+    fetched(node, upstream, "a", "b")
+    assert body(node.get("/repository/drop/same")) == noise("b")
+    assert node.admin("PUT", "/repository/team/same", noise("a")).status_code == 201
+    age(node)
+    evictor_of(node, most=KIB).round()
+    assert entries(node) == {"team": {"same"}}
+    assert body(node.get("/repository/team/same")) == noise("a")
+    assert [blob.name for blob in node.blobs()] == [hashlib.sha256(noise("a")).hexdigest()]
+
+
+def test_what_was_adopted_a_moment_ago_waits_and_nothing_goes_in_its_place(node: Node, upstream: Upstream) -> None:
+    fetched(node, upstream, "a", "b")
+    for name in ("a", "b"):
+        upstream.remove(f"/{name}")
+        node.clock.forward(200)
+        node.get(f"/repository/up/{name}")
+    node.idle()
+    upstream.put("/young", noise("young"))
+    assert node.get("/repository/up/young").status_code == 200
+    node.idle()
+    evictor = evictor_of(node, most=KIB)
+    done = evictor.round()
+    assert (done.short, done.entries) == (True, 0)
+    evictor.young = 0
+    assert evictor.round().entries == 3
+
+
+def test_one_node_of_a_fleet_evicts_at_a_time(node: Node, upstream: Upstream) -> None:
+    fetched(node, upstream, "a")
+    held = node.carrier.engine.shelf.catalog.memory.lock("eviction")
+    assert held is not None
+    assert evictor_of(node, most=KIB).round().entries == 0
+    held.release()
+    assert evictor_of(node, most=KIB).round().entries == 1
+
+
+def test_a_new_database_beside_old_bytes_removes_nothing(node: Node, upstream: Upstream) -> None:
+    fetched(node, upstream, "a")
+    node.carrier.engine.shelf.blobs.note(f"{10**9:020d}-ab", b"{}")
+    with pytest.raises(Exception, match="restore --from-store"):
+        evictor_of(node, most=KIB).round()
+    assert entries(node) == {"up": {"a"}}
+
+
+def test_a_filesystem_that_runs_full_is_relieved_at_once(
+    tmp_path: Path,
+    database_url: str,
+    redis_url: str,
+    remotes: dict[str, Any],
+    upstream: Upstream,
+    small_disk: Callable[[str, str], SmallDisk],
+) -> None:
+    disk = small_disk("d", "16m")
+    with Node(tmp_path, database_url, redis_url, remotes).running() as node:
+        fetched(node, upstream, *NAMES, size=MIB)
+        evictor = evictor_of(node, free=str(MIB))
+        evictor.start()
+        try:
+            disk.fill(left=MIB // 2)
+            deadline = time.monotonic() + 20
+            while len(entries(node).get("up", ())) > 5:
+                assert time.monotonic() < deadline
+                time.sleep(0.05)
+        finally:
+            evictor.close()
+        assert entries(node) == {"up": set(NAMES[1:])}
+        spool.full.set()  # a quota, of which statvfs(3) says nothing
+        assert evictor_of(node).round().entries == 1
+        assert not spool.full.is_set()

@@ -1,0 +1,96 @@
+"""The whole way on S3: what the filesystem gives by descriptors, S3 gives by spans."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.http.node import Node, body
+from tests.upstreams import Upstream
+
+UP = "/repository/up"
+LARGE = bytes(range(256)) * 8192  # 2 MiB
+
+
+@pytest.fixture
+def node(remotes: dict[str, Any], tmp_path: Path, database_url: str, redis_url: str, s3_url: str) -> Iterator[Node]:
+    settings = {"STORAGE_URL": s3_url, "S3_ENDPOINT_URL": os.environ["S3_ENDPOINT_URL"]}
+    with Node(tmp_path, database_url, redis_url, remotes, **settings).running() as node:
+        yield node
+
+
+@pytest.mark.parametrize("content", [b"", b"small", LARGE[:65_536], LARGE[:65_537], LARGE], ids=len)
+def test_miss_then_hit(node: Node, upstream: Upstream, content: bytes) -> None:
+    upstream.put("/a.rpm", content)
+    first = node.get(f"{UP}/a.rpm")
+    assert (first.headers["X-Cache"], body(first)) == ("MISS", content)
+    node.idle()
+    again = node.get(f"{UP}/a.rpm")
+    assert (again.headers["X-Cache"], body(again)) == ("HIT", content)
+    assert again.headers["Content-Length"] == str(len(content))
+    assert node.spools() == []
+    assert upstream.count("/a.rpm", "GET") == 1
+
+
+def test_ranges_of_a_hit(node: Node, upstream: Upstream) -> None:
+    upstream.put("/a.rpm", LARGE)
+    body(node.get(f"{UP}/a.rpm"))
+    node.idle()
+    for first, last in ((0, 0), (70_000, 70_009), (1_000_000, 1_999_999), (len(LARGE) - 5, len(LARGE) - 1)):
+        answer = node.get(f"{UP}/a.rpm", Range=f"bytes={first}-{last}")
+        assert (answer.status_code, body(answer)) == (206, LARGE[first : last + 1])
+    several = node.get(f"{UP}/a.rpm", Range="bytes=0-9,500000-500009")
+    assert several.status_code == 206
+    assert LARGE[:10] in body(several)
+    assert node.get(f"{UP}/a.rpm", If_None_Match=several.headers["ETag"]).status_code == 304
+    head = node.head(f"{UP}/a.rpm")
+    assert (head.status_code, head.headers["Content-Length"]) == (200, str(len(LARGE)))
+
+
+def test_an_index_is_read_from_there(node: Node, upstream: Upstream) -> None:
+    """A checksum that repomd.xml names is expected of the file it names."""
+    upstream.put("/repodata/repomd.xml", b"<repomd xmlns='http://linux.duke.edu/metadata/repo'></repomd>")
+    assert node.get("/repository/rpm/repodata/repomd.xml").status_code == 200
+    node.idle()
+    assert node.get("/repository/rpm/repodata/repomd.xml").headers["X-Cache"] == "HIT"
+
+
+@pytest.mark.parametrize("content", [b"small", LARGE], ids=len)
+def test_hosted_files(node: Node, content: bytes) -> None:
+    assert node.admin("PUT", "/repository/team/x", content).status_code == 201
+    assert body(node.get("/repository/team/x")) == content
+    assert node.admin("PUT", "/repository/team/x", content).status_code == 409
+    assert node.admin("DELETE", "/repository/team/x").status_code == 204
+    assert node.get("/repository/team/x").status_code == 404
+
+
+def test_an_expired_copy_outlives_upstream(node: Node, upstream: Upstream) -> None:
+    upstream.put("/index.txt", LARGE)
+    body(node.get(f"{UP}/index.txt"))
+    node.idle()
+    node.clock.forward(101)
+    assert node.get(f"{UP}/index.txt").headers["X-Cache"] == "REVALIDATED"
+    node.clock.forward(101)
+    upstream.stop()
+    answer = node.get(f"{UP}/index.txt")
+    assert (answer.headers["X-Cache"], body(answer)) == ("STALE", LARGE)
+
+
+def test_a_blob_that_is_gone_from_the_bucket_is_fetched_again(node: Node, upstream: Upstream) -> None:
+    upstream.put("/a.rpm", LARGE)
+    body(node.get(f"{UP}/a.rpm"))
+    node.idle()
+    blobs = node.carrier.engine.shelf.blobs
+    for digest, _ in list(blobs.walk()):
+        blobs.remove(digest)
+    answer = node.get(f"{UP}/a.rpm")
+    assert (answer.headers["X-Cache"], body(answer)) == ("MISS", LARGE)
+
+
+def test_health(node: Node) -> None:
+    assert node.get("/health").get_json()["checks"]["storage"] == "healthy"
+    assert node.get("/health/ready").status_code == 200

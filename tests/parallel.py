@@ -1,0 +1,56 @@
+"""What may run beside what under pytest-xdist: a file's tests stay in one process, a directory's where they share
+servers that are dear to start."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from xdist.scheduler import LoadScopeScheduling
+
+TOGETHER = (
+    "tests/containers/",
+    "tests/conformance/",
+    "tests/fleet/",
+    "tests/http/real/",
+    "tests/observability/",
+)
+LONG = (  # minutes; begun in this order before all others, for who begins last should end soon
+    "tests/containers/",
+    "tests/clients/test_editions.py",
+    "tests/conformance/",
+    "tests/supervisor/test_run.py",
+    "tests/supervisor/test_watch.py",
+    "tests/clients/test_sets.py",
+    "tests/clients/test_apt.py",
+    "tests/fleet/",
+)
+
+
+def place(path: str) -> str:
+    """What of a node id ("tests/unit/test_x.py::test_y[z]") is run by one process, in its order."""
+    return next((each for each in TOGETHER if path.startswith(each)), path.partition("::")[0])
+
+
+class ByPlace(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no types
+    """Hands out places instead of tests, in the order of the collection."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return place(nodeid)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByPlace:
+    config.option.loadscopereorder = False
+    return ByPlace(config, log)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Long places first, only where there are processes to share them out to."""
+    if hasattr(config, "workerinput"):
+        items.sort(key=lambda item: _rank(item.nodeid))
+
+
+def _rank(nodeid: str) -> int:
+    found = place(nodeid)
+    return LONG.index(found) if found in LONG else len(LONG)

@@ -1,0 +1,133 @@
+"""Where a node listens: a unix socket behind a proxy, and what a stop does to requests before and after it."""
+
+from __future__ import annotations
+
+import http.client
+import os
+import signal
+import socket
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from app.config import ConfigError, from_environment
+from tests.stack import Stack, eventually
+from tests.supervisor.test_run import refused
+from tests.upstreams import Upstream
+
+BODY = os.urandom(1 << 20)
+
+
+@pytest.fixture
+def node(tmp_path: Path, upstream: Upstream, empty_database_url: str, redis_url: str) -> Iterator[Stack]:
+    """Not started; its stores are the session's."""
+    made = Stack(
+        tmp_path / "node",
+        {"remotes": {"up": {"base_url": upstream.url}}},
+        {"DATABASE_URL": empty_database_url, "REDIS_URL": redis_url},
+    )
+    yield made
+    made.close()
+
+
+def fetched(path: Path) -> int:
+    """The status of /health/live, as curl gets it over a unix socket."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as conn:
+        conn.settimeout(10)
+        conn.connect(str(path))
+        conn.sendall(b"GET /health/live HTTP/1.1\r\nHost: a\r\n\r\n")
+        return int(conn.recv(1000).split()[1])
+
+
+def answers(path: Path) -> bool:
+    try:
+        return fetched(path) == 200
+    except (OSError, IndexError):
+        return False
+
+
+@pytest.mark.parametrize(
+    ("value", "bind"),
+    [
+        ("unix:/run/a b/http.sock", "unix:/run/a b/http.sock"),
+        (f"unix:/{'x' * 106}", f"unix:/{'x' * 106}"),
+        (f"unix:/{'x' * 107}", ""),
+        ("unix:relative", ""),
+        ("unix:/", ""),
+        ("unix:", ""),
+    ],
+)
+def test_a_path_as_host(value: str, bind: str) -> None:
+    if bind:
+        assert from_environment({"HOST": value}).bind == bind
+        return
+    with pytest.raises(ConfigError) as caught:
+        from_environment({"HOST": value})
+    assert str(caught.value) == f'HOST: "{value}" is not unix:/a/path of at most 107 bytes'
+
+
+def test_a_unix_socket_outlives_gunicorn_and_goes_with_the_server(node: Stack, tmp_path: Path) -> None:
+    path = tmp_path / "http.sock"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as left:
+        left.bind(str(path))  # what a killed server leaves
+    node.settings["HOST"] = f"unix:{path}"
+    node.start()
+    assert "artifactapi is ready at http://localhost (" in node.log()
+    assert (stat.S_IMODE(path.stat().st_mode), fetched(path)) == (0o660, 200)
+    for number in (signal.SIGTERM, signal.SIGKILL):  # at the first gunicorn tidies up after itself
+        before = node.pids()["gunicorn"]
+        os.kill(before, number)
+        eventually(lambda before=before: node.pids().get("gunicorn", before) != before, "a new gunicorn")  # type: ignore[misc]
+        eventually(lambda: answers(path), "it answers at the same path")
+    assert node.stop() == 0
+    assert not path.exists()
+
+
+@pytest.mark.parametrize(
+    ("made", "reason"),
+    [
+        ("file", "a file that is no socket lies there: set HOST"),
+        ("server", "another program listens there: stop it, "),
+    ],
+)
+def test_what_is_not_ours_at_that_path_stays(node: Stack, tmp_path: Path, made: str, reason: str) -> None:
+    path = tmp_path / "http.sock"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as other:
+        if made == "server":
+            other.bind(str(path))
+            other.listen()
+        else:
+            path.write_text("mine")
+        node.settings["HOST"] = f"unix:{path}"
+        (line,) = refused(node)
+        assert line.startswith(f"artifactapi: unix:{path}: {reason}")
+        assert path.exists()
+
+
+def test_a_stop_ends_what_runs_and_refuses_what_comes(node: Stack, upstream: Upstream) -> None:
+    upstream.put("/slow", BODY)
+    upstream.rate(len(BODY) / 2)
+    process = node.start().process
+    assert process is not None
+    running = http.client.HTTPConnection("127.0.0.1", node.port, timeout=30)
+    running.request("GET", "/repository/up/slow")
+    answer = running.getresponse()
+    begun = answer.read(1000)
+    process.signal(signal.SIGTERM)
+    eventually(lambda: not connects(node.port), "nobody is let in")
+    assert process.ended() is None
+    assert begun + answer.read() == BODY
+    running.close()
+    eventually(lambda: process.ended() is not None, "stopped")
+    assert process.ended() == 0
+    assert "Traceback" not in node.log()
+
+
+def connects(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=5).close()
+    except ConnectionRefusedError:
+        return False
+    return True
