@@ -36,6 +36,7 @@ SHARE = 10  # times as long as a look took is waited before the next: it reads e
 LOOK = 1.0  # seconds between two looks at the filesystem alone
 LOWER = 0.05  # of a limit: that much below it is where eviction ends
 YOUNG = 60.0  # seconds in which a blob is nobody's to remove: whoever adopted it is recording it
+ROW = 1024  # bytes that an entry counts beside its blob: many names of one page must not be free
 BATCH = 2000  # entries of one look at the coldest
 ROUND = 20.0  # seconds of one round
 HOURLY, DAILY = 3600.0, 86400.0  # seconds between two collections: while there is no room, and otherwise
@@ -121,8 +122,9 @@ class Evictor:
         return done
 
     def _measured(self) -> tuple[int, Room | None]:
-        _, used = self._catalog.index.footprint()
-        metrics.STORED.set(used)
+        found = self._catalog.index.footprint()
+        metrics.STORED.set(found.bytes)
+        used = found.bytes + ROW * found.entries
         room = self._blobs.room()
         if room is not None:
             metrics.DISK.labels("free").set(room.free)
@@ -168,7 +170,8 @@ class Evictor:
             room = self._blobs.room()
             if room is not None and start is not None:
                 room = Room(max(room.free, start.free + done.bytes), room.total)
-            return done.bytes >= least and self.limits.wanted(used - done.bytes, room, LOWER) <= 0
+            left = used - done.bytes - ROW * done.entries
+            return done.bytes >= least and self.limits.wanted(left, room, LOWER) <= 0
 
         return reached
 

@@ -26,6 +26,7 @@ from app.resource import Entry, Resource
 from app.shelf import Shelf
 from app.stores.catalog import Known
 from app.stores.memory import Held, Holder, Memory
+from app.upstream import Download
 from app.upstream.peers import Peers
 
 log = logging.getLogger(__name__)
@@ -41,6 +42,14 @@ class Unlocked:
 
     def release(self) -> None:
         """Nothing is held."""
+
+
+@dataclass(frozen=True, slots=True)
+class Followed:
+    """A body that another node downloads, and the lock that it holds meanwhile."""
+
+    holder: Holder
+    download: Download
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +77,11 @@ class Turns:
             fill.settle(self._unheld(fill, resource, known), "UPDATING")
             return None
         with metrics.lock_wait(resource.repository.name):
-            return self._await_other(fill, resource)
+            found = self._await_other(fill, resource)
+        if isinstance(found, Followed):
+            self._follow(fill, resource, found)
+            return None
+        return found
 
     def hold(self, fill: Fill, quiet: float) -> None:
         """Give the old copy to nobody more, on no node; return when it was given to nobody for `quiet` seconds."""
@@ -100,7 +113,8 @@ class Turns:
         except StoreDown:
             return False
 
-    def _await_other(self, fill: Fill, resource: Resource) -> Held | None:
+    def _await_other(self, fill: Fill, resource: Resource) -> Held | Followed | None:
+        """The lock, or a body to follow; None where the fill was settled by what the other node stored."""
         deadline = time.monotonic() + ELSEWHERE
         while time.monotonic() < deadline:
             if (held := self.lock(fill.name)) is not None:
@@ -109,26 +123,26 @@ class Turns:
             if again.entry is not None:
                 fill.settle(again.entry, "HIT")
                 return None
-            if self._followed(fill, resource):
-                return None
+            if (followed := self._followed(fill.name)) is not None:
+                return followed
+            time.sleep(0.1)
         log.warning("%s is being filled elsewhere without an end; fetching it beside that", fill.name)
         return Unlocked()
 
-    def _followed(self, fill: Fill, resource: Resource) -> bool:
-        """Read what the node that has the lock downloads; False, after a moment, where it has no body to read."""
+    def _followed(self, name: str) -> Followed | None:
+        """What the node that has the lock downloads, where it has a body to read."""
         try:
-            holder = self.memory.holder(fill.name)
-            download = self.peers.open(holder, fill.name) if holder is not None else None
+            holder = self.memory.holder(name)
+            download = self.peers.open(holder, name) if holder is not None else None
         except (StoreDown, UpstreamError) as error:
-            log.info("%s cannot be followed: %s", fill.name, error.message)
-            download = None
-        if holder is None or download is None:
-            time.sleep(0.1)
-            return False
-        with download, metrics.peer_read():
-            settle = partial(self._recorded_elsewhere, fill, resource, holder)
-            follow(fill, resource, download, self.spools, settle)
-        return True
+            log.info("%s cannot be followed: %s", name, error.message)
+            return None
+        return Followed(holder, download) if holder and download else None
+
+    def _follow(self, fill: Fill, resource: Resource, followed: Followed) -> None:
+        settle = partial(self._recorded_elsewhere, fill, resource, followed.holder)
+        with followed.download, metrics.peer_read():
+            follow(fill, resource, followed.download, self.spools, settle)
 
     def _recorded_elsewhere(self, fill: Fill, resource: Resource, holder: Holder, digest: str) -> None:
         """Settle once the other node has recorded what was followed, or has given up its lock without."""

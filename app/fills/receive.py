@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from types import TracebackType
 
 from app import metrics
 from app.errors import UpstreamLied
@@ -65,16 +66,11 @@ def receive(fill: Fill, resource: Resource, download: Download, receipt: Receipt
     while chunk and len(chunk.lstrip()) < SNIFFED and (more := download.read(CHUNK)):
         chunk += more
     refuse_html(resource, download.headers, chunk)
-    sums = Checksums(resource.expected)
-    spool = Spool(receipt.spools, fill.name, receipt.fence)
-    try:
-        count = partial(metrics.received, resource.repository.name)
-        digest = _arrived(fill, head, chunk, download, sums, spool, count)
-        receipt.blobs.adopt(spool.path, digest)
-        return Entry(digest, spool.size, head.content_type, head.etag, head.last_modified, kept=head.kept)
-    finally:
-        sums.finish()
-        spool.close()
+    count = partial(metrics.received, resource.repository.name)
+    with _Passage(fill, resource, download, Spool(receipt.spools, fill.name, receipt.fence)) as passage:
+        digest = passage.run(head, chunk, count)
+        receipt.blobs.adopt(passage.spool.path, digest)
+        return Entry(digest, passage.spool.size, head.content_type, head.etag, head.last_modified, kept=head.kept)
 
 
 def follow(fill: Fill, resource: Resource, download: Download, spools: Path, settle: Settle) -> None:
@@ -86,39 +82,39 @@ def follow(fill: Fill, resource: Resource, download: Download, spools: Path, set
         head = Head.from_line(download.headers.get("X-Fill-Head", ""))
     except (TypeError, ValueError) as error:
         raise UpstreamLied("another node answered with no head of a download") from error
-    sums = Checksums(resource.expected)
-    spool = Spool(spools, fill.name, 0)
-    try:
-        settle(_arrived(fill, head, download.read(CHUNK), download, sums, spool))
-    finally:
-        sums.finish()
-        spool.close()
+    with _Passage(fill, resource, download, Spool(spools, fill.name, 0)) as passage:
+        settle(passage.run(head, download.read(CHUNK)))
 
 
-def _arrived(
-    fill: Fill,
-    head: Head,
-    chunk: bytes,
-    download: Download,
-    sums: Checksums,
-    spool: Spool,
-    count: Callable[[int], None] = lambda _: None,
-) -> str:
-    """Spool the body, its first chunk read already, and show it to the readers; the verified sha256 in hex.
+class _Passage:
+    """A body on its way from a download through a spool to a fill's readers."""
 
-    `count` is told of the bytes as they come.
-    """
-    spool.describe(head)
-    fill.arrive(head, spool)
-    while chunk:
-        spool.write(chunk)
-        count(len(chunk))
-        fill.progress(spool.size)  # before hashing: the readers' first byte waits for no checksum
-        sums.update(chunk)
-        chunk = download.read(CHUNK)
-    digest = _verified(sums, head, spool.size)
-    fill.verified(spool.size, digest)
-    return digest
+    def __init__(self, fill: Fill, resource: Resource, download: Download, spool: Spool) -> None:
+        self.fill, self.download, self.spool = fill, download, spool
+        self.sums = Checksums(resource.expected)
+
+    def __enter__(self) -> _Passage:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.sums.finish()
+        self.spool.close()
+
+    def run(self, head: Head, chunk: bytes, count: Callable[[int], None] = lambda _: None) -> str:
+        """Return the verified sha256 in hex; `chunk` was read already, `count` is told of bytes as they come."""
+        self.spool.describe(head)
+        self.fill.arrive(head, self.spool)
+        while chunk:
+            self.spool.write(chunk)
+            count(len(chunk))
+            self.fill.progress(self.spool.size)  # before hashing: the readers' first byte waits for no checksum
+            self.sums.update(chunk)
+            chunk = self.download.read(CHUNK)
+        digest = _verified(self.sums, head, self.spool.size)
+        self.fill.verified(self.spool.size, digest)
+        return digest
 
 
 def _verified(sums: Checksums, head: Head, size: int) -> str:

@@ -47,6 +47,15 @@ class Listed:
     root: str
 
 
+@dataclass(frozen=True, slots=True)
+class Footprint:
+    """Blobs that entries refer to and their bytes, each digest counted once, and how many entries that is."""
+
+    blobs: int
+    bytes: int
+    entries: int
+
+
 class Index(Protocol):
     """The truth: (repository, key) -> Entry. Keys may be of any length. Every method raises StoreDown."""
 
@@ -172,8 +181,8 @@ class Index(Protocol):
     def used(self, keys: Iterable[tuple[str, str]], now: float, coarse: float) -> None:
         """Note that these (repository, key) were served; a note younger than `coarse` seconds is left as it is."""
 
-    def footprint(self) -> tuple[int, int]:
-        """(blobs, bytes) that entries refer to, each digest counted once."""
+    def footprint(self) -> Footprint:
+        """What all entries refer to."""
 
     def coldest(self, repositories: Sequence[str], gone: bool, limit: int) -> Sequence[Stored]:
         """Entries of those repositories, least recently used first; upstream no longer has them (`gone`), or has.

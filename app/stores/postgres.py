@@ -26,7 +26,7 @@ import psycopg
 from app.errors import StoreDown
 from app.resource import Digest, Entry
 from app.stores import lists, statements
-from app.stores.base import Change, Flushed, Listed, Stored
+from app.stores.base import Change, Flushed, Footprint, Listed, Stored
 from app.stores.connections import Connections, Patient, parameters
 from app.stores.hosted import Hosted
 from app.stores.lists import Lists
@@ -202,10 +202,9 @@ class PostgresIndex:
         with self._connections.lend(USED) as connection:
             connection.execute(statements.USED, values | {"now": now, "before": now - coarse}, prepare=False)
 
-    def footprint(self) -> tuple[int, int]:
+    def footprint(self) -> Footprint:
         with self._connections.read(FLUSH) as connection:
-            blobs, size = one(connection.execute(statements.FOOTPRINT))
-            return blobs, size
+            return Footprint(*one(connection.execute(statements.FOOTPRINT)))
 
     def coldest(self, repositories: Sequence[str], gone: bool, limit: int) -> list[Stored]:
         """Reads every entry once (`used` is in no index, see 0003): ask for thousands at a time."""

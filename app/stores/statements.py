@@ -117,8 +117,8 @@ USED = """
     WHERE entries.repository = due.repository AND entries.key_hash = due.key_hash
     """
 FOOTPRINT = """
-    SELECT count(*), coalesce(sum(size), 0)::bigint
-    FROM (SELECT max(size) AS size FROM entries GROUP BY digest) AS blobs
+    SELECT count(*), coalesce(sum(size), 0)::bigint, coalesce(sum(entries), 0)::bigint
+    FROM (SELECT max(size) AS size, count(*) AS entries FROM entries GROUP BY digest) AS blobs
     """
 COLDEST = SQL(
     """

@@ -9,10 +9,11 @@
     no connection                       everybody: whatever is asked there fails so
     time-out, 502, 503, 504, no HTTP    may be one file's own fault: the paths that failed, everybody once PATHS
     a body that stalls or breaks        different ones did. Bodies are a row of their own, ended by a whole body
-    Retry-After of a 429 or 503         everybody, for so long and at most LONGEST, once AGREED different paths in a
+    Retry-After of a 503                everybody, for so long and at most LONGEST, once AGREED different paths in a
                                         row heard it; where it is open already it only lengthens the rest
 
-500 and every 4xx show that upstream lives. Who waits for a connection of this server's own limits says nothing.
+500 and every 4xx show that upstream lives; a 429 too, for registries limit manifests and still give blobs. Who
+waits for a connection of this server's own limits says nothing.
 """
 
 from __future__ import annotations
@@ -34,7 +35,6 @@ AGREED = 2  # different paths that are told to wait: with one alone, its stored 
 FIRST, LONGEST = 10.0, 300.0  # seconds
 MOMENT = 1.0  # seconds to come back after, while somebody tries
 FAILED = frozenset({502, 503, 504})
-ASKED_TO_WAIT = frozenset({429, 503})
 
 
 class Resting(Unavailable):
@@ -101,7 +101,6 @@ class Breaker:
         self._trying: Attempt | None = None
         self._problem = ""
         self._told_to_wait: set[str] = set()  # paths, since the last that was not
-        self._status = 0  # what came with the last Retry-After that counted
 
     def wait(self, path: str) -> float:
         """Seconds until `path` may be asked for, 0 for now; nothing is promised."""
@@ -138,12 +137,11 @@ class Breaker:
 
     # -- what attempts tell -------------------------------------------------------------------------------
 
-    def answered(self, attempt: Attempt, *, calm: bool = True) -> None:
-        """Upstream lives, and unless it is `calm` is asked too much; whether bodies arrive is another question."""
+    def answered(self, attempt: Attempt) -> None:
+        """Upstream lives; whether bodies arrive is another question."""
         with self._lock:
             self._answers.clear()
-            if calm:
-                self._told_to_wait.clear()
+            self._told_to_wait.clear()
             if self._ended(attempt) or self._because is self._answers:
                 self._close()
 
@@ -166,7 +164,7 @@ class Breaker:
             elif self._until is not None and self._because is not None and row.wide:
                 self._because = row  # those who were let past the others' rest failed as well
 
-    def asked_to_wait(self, attempt: Attempt, problem: str, seconds: float, status: int) -> None:
+    def asked_to_wait(self, attempt: Attempt, problem: str, seconds: float) -> None:
         """Upstream said when to come back."""
         with self._lock:
             rest = min(seconds, LONGEST)
@@ -175,7 +173,7 @@ class Breaker:
             if self._until is not None:
                 self._until = max(self._until, self._clock() + rest)
             elif len(self._told_to_wait) >= AGREED:
-                self._problem, self._status = problem, status
+                self._problem = problem
                 self._open(None, rest)
 
     def abandoned(self, attempt: Attempt) -> None:
@@ -189,9 +187,7 @@ class Breaker:
             self._close()
 
     def _resting(self, wait: float) -> Resting:
-        """With the status that it rests for where upstream itself asked for that: a 429 stays one to its clients."""
-        said = f"left alone for a while: {self._problem}"
-        return Resting(said, retry_after=wait, upstream_status=self._status if self._because is None else 0)
+        return Resting(f"left alone for a while: {self._problem}", retry_after=wait)
 
     # -- under the lock -----------------------------------------------------------------------------------
 
@@ -234,13 +230,12 @@ class Attempt:
     def answer(self, status: int, wait: float, host: str) -> None:
         """The headers are there; `wait` is Retry-After in seconds."""
         problem = f"upstream {host}: answered {status}"
-        told = status in ASKED_TO_WAIT and wait > 0
         if status in FAILED:
             self._breaker.failed(self, problem)
         else:
-            self._breaker.answered(self, calm=not told)
-        if told:
-            self._breaker.asked_to_wait(self, problem, wait, status)
+            self._breaker.answered(self)
+        if status == 503 and wait > 0:
+            self._breaker.asked_to_wait(self, problem, wait)
 
     def end(self, error: ArtifactError | None) -> None:
         """The body was read to its end, or failed."""

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from app import repositories
-from app.eviction import Evictor, Limits, Round
+from app.eviction import ROW, Evictor, Limits, Round
 from app.fills import spool
 from app.stores.blobs import Room
 from app.stores.filesystem import FilesystemBlobs
@@ -79,7 +79,7 @@ def test_limits_are_read_from_the_settings(node: Node) -> None:
 
 def test_below_the_limit_nothing_goes(node: Node, upstream: Upstream) -> None:
     fetched(node, upstream, *NAMES)
-    assert evictor_of(node, most=len(NAMES) * SIZE).round() == Round()
+    assert evictor_of(node, most=len(NAMES) * (SIZE + ROW)).round() == Round()
     assert entries(node) == {"up": set(NAMES)}
 
 
@@ -107,10 +107,23 @@ def test_cold_entries_go_used_ones_and_hosted_files_stay(node: Node, upstream: U
 def test_a_touch_above_the_limit_ends_five_percent_below(node: Node, upstream: Upstream) -> None:
     names = [f"n{number:02d}" for number in range(20)]
     fetched(node, upstream, *names, size=KIB)
-    evictor = evictor_of(node, most=20 * KIB - 100)
+    evictor = evictor_of(node, most=20 * (KIB + ROW) - 100)
     assert evictor.round().entries == 2
     assert entries(node) == {"up": set(names[2:])}
     assert not evictor.round().short
+
+
+def test_many_names_of_the_same_bytes_are_not_free(node: Node, upstream: Upstream) -> None:
+    """An upstream that answers one page for every path costs a row each."""
+    names = [f"n{number:02d}" for number in range(20)]
+    for name in names:
+        upstream.put(f"/{name}", b"the same page")
+        body(node.get(f"/repository/up/{name}"))
+    node.idle()
+    age(node)
+    done = evictor_of(node, most=10 * ROW).round()
+    assert 10 < done.entries < 15
+    assert len(entries(node)["up"]) == 20 - done.entries
 
 
 def test_garbage_goes_first_and_only_past_its_grace(node: Node, upstream: Upstream, small_disk: Any) -> None:

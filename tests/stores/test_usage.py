@@ -12,7 +12,7 @@ import psycopg
 import pytest
 
 from app.resource import Entry
-from app.stores.base import Index, Stored
+from app.stores.base import Footprint, Index, Stored
 from app.stores.catalog import Catalog, Known
 from app.stores.postgres import PostgresIndex
 from app.stores.redis import RedisMemory
@@ -109,11 +109,11 @@ class TestUsed:
 
 class TestFootprint:
     def test_each_digest_counts_once(self, index: Index) -> None:
-        assert index.footprint() == (0, 0)
+        assert index.footprint() == Footprint(0, 0, 0)
         for repository in ("alpine", "debian"):
             record(index, "a", repository, text="same")
         record(index, "b", text="another")
-        assert index.footprint() == (2, entry("same").size + entry("another").size)
+        assert index.footprint() == Footprint(2, entry("same").size + entry("another").size, 3)
 
 
 class TestColdest:

@@ -211,8 +211,8 @@ def test_those_who_fail_after_it_opened_do_not_prolong_it(up: Upstream) -> None:
     assert up.breaker.wait("p") == FIRST
 
 
-@pytest.mark.parametrize("status", [429, 503])
-def test_retry_after_is_a_rest_for_everybody(up: Upstream, status: int) -> None:
+def test_retry_after_is_a_rest_for_everybody(up: Upstream) -> None:
+    status = 503
     early = up.breaker.attempt("early")
     for path in ("p", "p", "q"):
         assert up.asks(path) and up.asks("other"), "one path's word is not the base URL's"
@@ -228,6 +228,13 @@ def test_retry_after_is_a_rest_for_everybody(up: Upstream, status: int) -> None:
     up.status(200)
     up.status(status, "q", wait=42)
     assert up.state == "closed", "one in a row"
+
+
+def test_a_429_is_about_its_path_alone(up: Upstream) -> None:
+    for path in ("p", "q", "r") * 3:
+        assert up.asks(path)
+        up.status(429, path, wait=42)
+    assert up.state == "closed" and up.asks("p")
 
 
 def test_retry_after_counts_where_it_is_longer_and_not_for_ever(up: Upstream) -> None:

@@ -233,5 +233,5 @@ def test_nothing_was_written_where_it_does_not_belong(stack: Stack) -> None:
     assert names == {"remotes.json", "log", "supervisor.process", "var"}
     assert not list(stack.directory.parent.rglob("*escaped*"))
     kept = stack.data_dir / "blobs"
-    assert {path.name for path in kept.iterdir()} == {"sha256"}
+    assert {path.name for path in kept.iterdir()} == {"sha256", "journal"}
     assert not list((stack.data_dir / "spool").iterdir())
