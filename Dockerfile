@@ -31,7 +31,7 @@ WORKDIR /var/lib/artifactapi
 VOLUME /var/lib/artifactapi
 EXPOSE 8080
 STOPSIGNAL SIGTERM
-HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=6 \
+HEALTHCHECK --interval=10s --timeout=5s --start-period=240s --retries=6 \
     CMD ["python", "-c", "import os, urllib.request as u; u.urlopen(f\"http://127.0.0.1:{os.environ['PORT']}/health/live\", timeout=4)"]
 ENTRYPOINT ["artifactapi"]
 CMD ["run"]

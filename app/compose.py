@@ -28,7 +28,7 @@ from app.turns import Turns
 from app.upstream import Upstreams
 from app.upstream.peers import Peers
 from app.visit import Visits
-from app.web import admin, docker, explain, failures, images, local, peers, remote, repository
+from app.web import admin, auth, docker, explain, failures, images, local, peers, remote, repository
 from app.web.carrier import Carrier
 from app.web.finish import Finish, Tally
 from app.web.handover import HANDED, Handover
@@ -75,7 +75,7 @@ def worker(settings: Settings, repositories: Repositories, clock: Clock = time.t
     app.extensions[EXTENSION] = Node(settings, repositories, shelf, memory, handover, finish)
     failures.install(app)
     images.install(app)
-    for each in (repository, docker, remote, local, peers, explain, admin):
+    for each in (repository, docker, remote, local, peers, explain, auth, admin):
         app.register_blueprint(each.blueprint)
     admin.exporter.init_app(app)
     metrics.begin(repositories.sha256, repositories.remotes)

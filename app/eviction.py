@@ -1,10 +1,12 @@
 """Which stored bytes make room for others, and when: STORAGE_MAX, STORAGE_MIN_FREE, and garbage once a day.
 
     while the limits are exceeded, in this order         until 5 % below them
-    blobs nothing refers to, past gc's grace             looked for once an hour
     entries of remotes, least recently used first        with their bytes, where nothing else refers to those
     entries of what upstream no longer has               only when none of the above is left
     entries of remotes that are offline                  likewise, and last: nobody could fetch them again
+    blobs nothing refers to, past gc's grace             after that, once an hour, where the filesystem has no room
+
+Looking for the last reads the whole store, which may take many minutes: those who have no room do not wait for it.
 
 Never a hosted file, never an entry of a repository that remotes.json does not name. One node of a fleet does it at a
 time (the Redis lock `eviction`); while Redis is down every node does.
@@ -12,12 +14,13 @@ time (the Redis lock `eviction`); while Redis is down every node does.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 
 from app import metrics
 from app.config import Settings
@@ -38,8 +41,10 @@ LOWER = 0.05  # of a limit: that much below it is where eviction ends
 YOUNG = 60.0  # seconds in which a blob is nobody's to remove: whoever adopted it is recording it
 ROW = 1024  # bytes that an entry counts beside its blob: many names of one page must not be free
 BATCH = 2000  # entries of one look at the coldest
+AT_ONCE = 100  # entries that are forgotten together
 ROUND = 20.0  # seconds of one round
 HOURLY, DAILY = 3600.0, 86400.0  # seconds between two collections: while there is no room, and otherwise
+COLLECTED, HURRIED = "collected", "collected in a hurry"  # what the memory is told of them, for the other nodes
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +105,7 @@ class Evictor:
         self._thread.start()
 
     def close(self) -> None:
-        """End after the entry it is at."""
+        """End after the entries it is at."""
         self._ended.set()
         if self._thread is not None:
             self._thread.join(5)
@@ -111,11 +116,11 @@ class Evictor:
         full = spool.full.is_set() and room is not None  # else the spool is not where the blobs are
         spool.full.clear()
         done = Round(short=full or self.limits.wanted(used, room) > 0)
-        if done.short or self._due(self._collected, DAILY):
+        if done.short or self._due(self._collected, DAILY, COLLECTED):
             with self._alone() as ours:
                 if ours:
                     require_whole(self._catalog.index, self._blobs)
-                    self._make_room(used, full, done)
+                    self._make_room(used, room, full, done)
         if done.garbage or done.entries:
             told = {"garbage": done.garbage, "entries": done.entries, "bytes": done.bytes, "used": used}
             log.info("made room", extra={"fields": told | ({"free": room.free} if room else {})})
@@ -131,7 +136,7 @@ class Evictor:
             metrics.DISK.labels("total").set(room.total)
         return used, room
 
-    @contextmanager
+    @contextlib.contextmanager
     def _alone(self) -> Iterator[bool]:
         try:
             held = self._catalog.memory.lock("eviction")
@@ -146,45 +151,67 @@ class Evictor:
 
     # -- one round ----------------------------------------------------------------------------------------
 
-    def _make_room(self, used: int, full: bool, done: Round) -> None:
-        if self._due(self._collected, DAILY) or (done.short and self._due(self._hurried, HOURLY)):
-            self._collected = self._hurried = time.monotonic()  # also where it fails: it is not tried at once again
-            done.garbage = collect(self._catalog.index, self._blobs, grace=GRACE).removed
+    def _make_room(self, used: int, room: Room | None, full: bool, done: Round) -> None:
         if done.short:
             least = int(used * LOWER) if full else 0  # a quota, say, of which statvfs(3) knows nothing
             self._evict(self._goal(used, least, done), done)
+        if not done.more and not self._ended.is_set():
+            self._collect(full or self.limits.wanted(0, room) > 0, done)
         futile = done.short and not (done.entries or done.garbage)
         if futile and not self._warned:
             log.warning("there is less room than the limits ask for, and nothing that can be evicted now")
         self._warned = futile
 
-    @staticmethod
-    def _due(last: float, seconds: float) -> bool:
-        return time.monotonic() - last >= seconds
+    def _collect(self, hurried: bool, done: Round) -> None:
+        """Remove garbage where that is due; STORAGE_MAX does not count it, so it is no help there."""
+        hurried = hurried and self._due(self._hurried, HOURLY, HURRIED)
+        if not hurried and not self._due(self._collected, DAILY, COLLECTED):
+            return
+        self._collected = self._hurried = time.monotonic()  # also where it fails: it is not tried at once again
+        with contextlib.suppress(StoreDown):
+            self._catalog.memory.hold(COLLECTED, DAILY)
+            self._catalog.memory.hold(HURRIED, HOURLY)
+        was_low = self._low()
 
-    def _goal(self, used: int, least: int, done: Round) -> Callable[[], bool]:
+        def stop() -> bool:
+            """Whether room has run out since, which eviction finds sooner."""
+            return self._ended.is_set() or (not was_low and (spool.full.is_set() or self._low()))
+
+        done.garbage = collect(self._catalog.index, self._blobs, grace=GRACE, stop=stop).removed
+
+    def _due(self, last: float, seconds: float, name: str) -> bool:
+        """Whether neither this node nor (as far as the memory knows) another one did it for so long."""
+        if time.monotonic() - last < seconds:
+            return False
+        with contextlib.suppress(StoreDown):
+            return not self._catalog.memory.held(name)
+        return True
+
+    def _goal(self, used: int, least: int, done: Round) -> Callable[[], int]:
         start = self._blobs.room()
 
-        def reached() -> bool:
-            """What was unlinked counts at once; the filesystem may be late, or count whole blocks."""
+        def wanted() -> int:
+            """Bytes still to remove. What was unlinked counts at once; the filesystem may be late, or count whole
+            blocks."""
             room = self._blobs.room()
             if room is not None and start is not None:
                 room = Room(max(room.free, start.free + done.bytes), room.total)
             left = used - done.bytes - ROW * done.entries
-            return done.bytes >= least and self.limits.wanted(left, room, LOWER) <= 0
+            return max(least - done.bytes, self.limits.wanted(left, room, LOWER))
 
-        return reached
+        return wanted
 
-    def _evict(self, reached: Callable[[], bool], done: Round) -> None:
+    def _evict(self, wanted: Callable[[], int], done: Round) -> None:
         deadline = time.monotonic() + ROUND
         for names, gone in self._order():
-            while names and not reached():
+            while names and wanted() > 0:
                 before, young = done.entries, 0
-                for stored in self._catalog.index.coldest(names, gone, BATCH):
+                coldest = iter(self._catalog.index.coldest(names, gone, BATCH))
+                while (left := wanted()) > 0 and (some := list(_worth(coldest, left))):
                     done.more = time.monotonic() > deadline
-                    if reached() or done.more or self._ended.is_set():
+                    if done.more or self._ended.is_set():
                         return
-                    young += not self._evict_one(stored, done)
+                    young += self._evict_all(some, done)
                 if done.entries == before:
                     if young:
                         return  # they can go in a moment, and before anything that is rather kept
@@ -198,18 +225,25 @@ class Evictor:
             for gone in (False, True):
                 yield names, gone
 
-    def _evict_one(self, stored: Stored, done: Round) -> bool:
-        """Forget it and drop its bytes if they are nobody else's; False where they are too young for that."""
-        entry, before = stored.entry, time.time() - self.young
-        adopted = self._blobs.adopted(entry.digest)
-        if adopted is not None and adopted > before:
-            return False
-        if self._catalog.forget(stored.repository, stored.key or stored.path, entry.fence):
-            done.entries += 1
-            if drop(self._catalog.index, self._blobs, entry.digest, before):
-                done.bytes += entry.size
-                metrics.EVICTED.labels(stored.repository).inc(entry.size)
-        return True
+    def _evict_all(self, some: Sequence[Stored], done: Round) -> int:
+        """Forget them and drop the bytes that are nobody else's; how many are too young for that."""
+        before = time.time() - self.young
+        old: dict[str, dict[str, Stored]] = {}
+        for each in some:
+            adopted = self._blobs.adopted(each.entry.digest)
+            if adopted is None or adopted <= before:
+                old.setdefault(each.repository, {})[each.key or each.path] = each
+        for repository, entries in old.items():
+            fences = {key: each.entry.fence for key, each in entries.items()}
+            for key in self._catalog.forget_all(repository, fences):
+                done.entries += 1
+                self._drop(entries[key], before, done)
+        return len(some) - sum(map(len, old.values()))
+
+    def _drop(self, stored: Stored, before: float, done: Round) -> None:
+        if drop(self._catalog.index, self._blobs, stored.entry.digest, before):
+            done.bytes += stored.entry.size
+            metrics.EVICTED.labels(stored.repository).inc(stored.entry.size)
 
     # -- the thread ---------------------------------------------------------------------------------------
 
@@ -242,3 +276,12 @@ class Evictor:
             return self.limits.wanted(0, self._blobs.room()) > 0
         except StoreDown:
             return False
+
+
+def _worth(entries: Iterator[Stored], wanted: int) -> Iterator[Stored]:
+    """The next AT_ONCE entries, or as many as make so many bytes if all they had goes with them."""
+    for each in islice(entries, AT_ONCE):
+        yield each
+        wanted -= each.entry.size + ROW
+        if wanted <= 0:
+            return

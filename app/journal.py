@@ -1,6 +1,6 @@
 """The journal of hosted files, beside their bytes: what it takes to rebuild the index without any back-up of it.
 
-<fence as 20 digits>-<random hex>   one record a commit, in JSON:
+<number as 20 digits>-<random hex>   one record a commit, in JSON; the number is Index.next_note()'s:
     {"version": 1, "op": "publish", "time": unix seconds, "fence": ..., "repository": ..., "key": ..., "path": ...,
      "entry": the fields of Entry}
     {"version": 1, "op": "withdraw", "time": ..., "fence": ..., "repository": ..., "key": ..., "path": ...}
@@ -18,17 +18,19 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, astuple, dataclass, fields
+from types import UnionType
 from typing import Any
 
 from app.resource import Entry
 from app.stores.base import Stored
-from app.stores.blobs import Blobs
+from app.stores.blobs import HEX, Blobs
 
 VERSION = 1
 SHOWN = 80  # bytes of a record that cannot be read, in the report about it
 
-_FIELDS = frozenset(field.name for field in fields(Entry))
+_KINDS: dict[str, type | UnionType] = {"str": str, "int": int, "float": float | int, "str | None": str | None}
+_FIELDS = {field.name: _KINDS[str(field.type)] for field in fields(Entry)}
 
 # A private file that goes with its connection: a journal may be longer than memory.
 _TABLE = """
@@ -40,7 +42,7 @@ _PUT = """
     SET fence = excluded.fence, entry = excluded.entry WHERE files.fence <= excluded.fence
     """
 _PUBLISHED = "SELECT repository, path, entry FROM files WHERE entry <> '' ORDER BY repository, path"
-_WITHDRAWN = "SELECT repository, path, fence FROM files WHERE entry = ''"
+_WITHDRAWN = "SELECT repository, path, fence FROM files WHERE entry = '' ORDER BY repository, path"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,21 +55,21 @@ class Record:
     entry: Entry | None
 
 
-def published(blobs: Blobs, repository: str, path: str, entry: Entry) -> None:
-    """Note a hosted file under its entry's fence; what Index.publish calls as `journal`. Raises StoreDown."""
-    _note(blobs, Record(repository, path, entry.fence, entry))
+def published(blobs: Blobs, number: int, repository: str, path: str, entry: Entry) -> None:
+    """Note a hosted file with its entry's fence; what Index.publish calls as `journal`. Raises StoreDown."""
+    _note(blobs, number, Record(repository, path, entry.fence, entry))
 
 
-def withdrawn(blobs: Blobs, repository: str, path: str, fence: int) -> None:
-    """Note that a hosted file is no more, under a fence taken after everything it ends. Raises StoreDown."""
-    _note(blobs, Record(repository, path, fence, None))
+def withdrawn(blobs: Blobs, number: int, repository: str, path: str, fence: int) -> None:
+    """Note that a hosted file is no more, with a fence taken after everything it ends. Raises StoreDown."""
+    _note(blobs, number, Record(repository, path, fence, None))
 
 
-def _note(blobs: Blobs, record: Record) -> None:
+def _note(blobs: Blobs, number: int, record: Record) -> None:
     told: dict[str, Any] = {"version": VERSION, "op": "publish" if record.entry else "withdraw", "time": time.time()}
     told |= {"fence": record.fence, "repository": record.repository, "key": record.path, "path": record.path}
     told |= {"entry": asdict(record.entry)} if record.entry else {}
-    blobs.note(f"{record.fence:020d}-{secrets.token_hex(8)}", json.dumps(told).encode("ascii"))
+    blobs.note(f"{number:020d}-{secrets.token_hex(8)}", json.dumps(told).encode("ascii"))
 
 
 def parse(text: bytes) -> Record:
@@ -77,8 +79,9 @@ def parse(text: bytes) -> Record:
         if told["version"] != VERSION or told["op"] not in ("publish", "withdraw"):
             raise ValueError(f"its version {told['version']!r} or operation {told['op']!r} is not known here")
         repository, path, fence = told["repository"], told["path"], told["fence"]
-        if not (isinstance(repository, str) and isinstance(path, str) and type(fence) is int and 0 < fence < 1 << 63):
+        if not (isinstance(repository, str) and isinstance(path, str) and type(fence) is int and fence > 0):
             raise ValueError("a field is not what it should be")
+        _require_storable(repository, path, fence)
         return Record(repository, path, fence, _entry(told["entry"]) if told["op"] == "publish" else None)
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"it lacks {error}") from error
@@ -87,9 +90,21 @@ def parse(text: bytes) -> Record:
 def _entry(told: dict[str, Any]) -> Entry:
     """A later version may have added fields; it may not have changed any."""
     entry = Entry(**{name: value for name, value in told.items() if name in _FIELDS})
-    if not isinstance(entry.digest, str) or not isinstance(entry.size, int) or not isinstance(entry.fence, int):
+    if not all(isinstance(getattr(entry, name), kind) for name, kind in _FIELDS.items()):
         raise ValueError("a field of the entry is not what it should be")
+    if not HEX.fullmatch(entry.digest):
+        raise ValueError("its digest is no sha256")
+    _require_storable(*astuple(entry))
     return entry
+
+
+def _require_storable(*values: Any) -> None:
+    """Raise ValueError for what no column of the index takes: one record must not end a whole restore."""
+    for value in values:
+        if isinstance(value, str) and "\0" in value.encode().decode():  # a lone surrogate cannot be encoded
+            raise ValueError("a text has a NUL")
+        if isinstance(value, int) and not 0 <= value < 1 << 63:
+            raise ValueError("a number is out of range")
 
 
 class Replay:
@@ -104,7 +119,7 @@ class Replay:
             yield Stored(repository, path, Entry(**json.loads(entry)))
 
     def withdrawn(self) -> Iterator[tuple[str, str, int]]:
-        """(repository, path, fence) of what is not published any more."""
+        """(repository, path, fence) of what is not published any more, likewise."""
         yield from self._scratch.execute(_WITHDRAWN)
 
 

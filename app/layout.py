@@ -1,7 +1,7 @@
 """Where things lie on this machine.
 
     DATA_DIR/         0711  nginx passes through it on its way to the blobs
-    +-- blobs/        0750  sha256/ab/<hex>, quarantine/, journal/; give it a group that nginx is in
+    +-- blobs/        0711  sha256/ab/<hex>, quarantine/, journal/; nginx reads with the group of sha256/
     +-- spool/        0750  <key>.<fence>, downloads in progress; always on the filesystem of the blobs
     +-- postgres/     0700  the embedded server's files
     +-- valkey/       0700  the embedded server's working directory
@@ -84,9 +84,9 @@ class Layout:
     def prepare(self) -> None:
         """Make every directory that is missing; raises ConfigError if one cannot be made or is not safe."""
         try:
-            _directory(self.data_dir, 0o711)
-            for shared in (self.blobs, self.spool):
-                _directory(shared, 0o750)
+            for passed in (self.data_dir, self.blobs):
+                _directory(passed, 0o711)
+            _directory(self.spool, 0o750)
             for own in (self.postgres, self.valkey, self.run, self.secrets, self.sockets):
                 _directory(own, 0o700)
         except OSError as error:

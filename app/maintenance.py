@@ -5,8 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from itertools import islice
-from weakref import WeakSet
+from itertools import groupby, islice
+from typing import TypeVar
+from weakref import WeakKeyDictionary
 
 from app import journal
 from app.errors import Unavailable
@@ -14,19 +15,25 @@ from app.stores.base import Index, Stored
 from app.stores.blobs import Blobs
 from app.stores.catalog import Catalog
 
+T = TypeVar("T")
+
 GRACE = 3600.0  # seconds a blob nothing refers to yet is left alone: a fill may be about to record it
 BATCH = 1000  # digests that the index is asked about at once
 
-_whole: WeakSet[Blobs] = WeakSet()
+TRUSTED = 60.0  # seconds for which a database that was whole is not asked again: another may answer at its URL
+
+_whole: WeakKeyDictionary[Blobs, float] = WeakKeyDictionary()  # when each was found so, in time.monotonic()
 
 
 @dataclass(frozen=True, slots=True)
 class Flush:
-    """Entries forgotten or expired, copies removed from Redis, blobs that nothing refers to any more."""
+    """Entries forgotten or expired, copies removed from Redis, blobs that nothing refers to any more; `told` is False
+    where Redis could not be told, so that older copies may be trusted for a while (Catalog.flush)."""
 
     entries: int = 0
     redis_keys: int = 0
     unreferenced: int = 0
+    told: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,42 +47,57 @@ class Collection:
 
 @dataclass(frozen=True, slots=True)
 class Restored:
-    """Hosted files that were recorded, and those dropped because the journal knows of their withdrawal."""
+    """Hosted files that were recorded, and those dropped because the journal knows of their withdrawal; `told` as in
+    Flush."""
 
     files: int
     withdrawn: int
+    told: bool
 
 
 def flush(catalog: Catalog, repositories: Iterable[str], prefix: str, *, expire: bool) -> Flush:
     """Forget (or expire) the entries of these remotes whose path starts with `prefix`. Raises StoreDown."""
     entries = redis_keys = unreferenced = 0
+    told = True
     for name in repositories:
         flushed, removed = catalog.flush(name, prefix, expire)
         entries += flushed.entries
         unreferenced += flushed.unreferenced
-        redis_keys += removed
-    return Flush(entries, redis_keys, unreferenced)
+        redis_keys += removed or 0
+        told = told and removed is not None
+    return Flush(entries, redis_keys, unreferenced, told)
 
 
-def collect(index: Index, blobs: Blobs, *, grace: float = GRACE, known: frozenset[str] | None = None) -> Collection:
-    """Remove blobs that nothing refers to and that are older than `grace` seconds.
+def collect(
+    index: Index,
+    blobs: Blobs,
+    *,
+    grace: float = GRACE,
+    known: frozenset[str] | None = None,
+    stop: Callable[[], bool] = lambda: False,
+) -> Collection:
+    """Remove blobs that nothing refers to and that are older than `grace` seconds; end early where `stop` says so.
 
     With `known`, entries of repositories not named in it are dropped first. Safe beside running fills: the
     index lets no commit of a digest happen while that digest is being removed. Raises StoreDown, and what
     require_whole() does.
     """
     require_whole(index, blobs)
-    dropped = index.drop_unknown(known) if known is not None else 0
+    dropped = sum(index.drop_unknown(known).values()) if known is not None else 0
     seen = removed = 0
     before = time.time() - grace
     for batch in _batches(blobs.walk()):
         seen += len(batch)
-        old = [digest for digest, adopted in batch if adopted <= before]
-        removed += sum(drop(index, blobs, digest, before) for digest in index.unreferenced(old))
+        for digest in index.unreferenced([digest for digest, adopted in batch if adopted <= before]):
+            if stop():
+                break
+            removed += drop(index, blobs, digest, before)
+        if stop():
+            break
     return Collection(seen, removed, dropped)
 
 
-def _batches(walked: Iterator[tuple[str, float]]) -> Iterator[list[tuple[str, float]]]:
+def _batches(walked: Iterator[T]) -> Iterator[list[T]]:
     while batch := list(islice(walked, BATCH)):
         yield batch
 
@@ -99,13 +121,17 @@ def drop(index: Index, blobs: Blobs, digest: str, before: float) -> bool:
 
 
 def require_whole(index: Index, blobs: Blobs) -> None:
-    """Raise where the journal is ahead of the index: that is new, or older than the bytes, and what it does not
-    know may be the only copy of what a team published.
+    """Raise where the journal has records whose numbers the index never gave: it is new, or an old back-up, and what
+    it does not know may be the only copy of what a team published.
 
-    It shows until the index has drawn as many fences as the lost one had.
+    Only the journal draws those numbers, and nothing is added to it meanwhile, so neither asking nor downloads make
+    the difference smaller.
     """
-    newest = blobs.newest()  # before the fence: what is published meanwhile has a higher one
-    if newest > index.next_fence():
+    last = index.last_note()
+    while ahead := blobs.noted(last):
+        last = index.last_note()  # it may have been published since
+        if ahead <= last:
+            continue
         raise Unavailable(
             "the journal beside the blobs is ahead of this database, which is new or an old back-up: "
             "run artifactapi restore --from-store (with --force after a back-up); "
@@ -114,11 +140,11 @@ def require_whole(index: Index, blobs: Blobs) -> None:
         )
 
 
-def require_whole_once(index: Index, blobs: Blobs) -> None:
-    """require_whole(), until it was so once: databases are not exchanged under a running process."""
-    if blobs not in _whole:
+def require_still_whole(index: Index, blobs: Blobs) -> None:
+    """require_whole(), unless it was so a moment ago."""
+    if time.monotonic() - _whole.get(blobs, -TRUSTED) >= TRUSTED:
         require_whole(index, blobs)
-        _whole.add(blobs)
+        _whole[blobs] = time.monotonic()
 
 
 def restore(
@@ -142,6 +168,14 @@ def restore(
                 missing(file)
 
     with journal.replayed(blobs, log) as replay:
-        files = catalog.restore(here(replay.published()), repositories)
-        withdrawn = sum(catalog.forget(*each) for each in replay.withdrawn())
-    return Restored(files, withdrawn)
+        files, told = catalog.restore(here(replay.published()), repositories)
+        withdrawn = sum(_withdraw(catalog, batch) for batch in _batches(replay.withdrawn()))
+    return Restored(files, withdrawn, told)
+
+
+def _withdraw(catalog: Catalog, files: Iterable[tuple[str, str, int]]) -> int:
+    """Forget these (repository, path, fence); how many were there."""
+    count = 0
+    for repository, each in groupby(files, key=lambda file: file[0]):
+        count += len(catalog.forget_all(repository, {path: fence for _, path, fence in each}))
+    return count

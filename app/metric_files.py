@@ -56,19 +56,25 @@ def unfolded() -> Iterator[None]:
         yield
 
 
+def forget_gauges(place: Path) -> None:
+    """What dead processes had in progress or in force is not told any more. Readers pass over what is gone
+    (prometheus_client, multiprocess.py)."""
+    for gauge in _dead(place, "gauge_live*"):
+        gauge.unlink(missing_ok=True)
+
+
 def fold() -> None:
     """Add the counts of processes that ended to the sums and remove their files.
 
     Without it each restart of a worker would leave two more files for every later scrape to read. Where a page
     is being read it is left for the next time: nobody who restarts workers may wait for one of them.
     """
-    place = directory()
+    if (place := directory()) is None:
+        return
+    forget_gauges(place)
     with contextlib.suppress(BlockingIOError), _locked(place, fcntl.LOCK_EX | fcntl.LOCK_NB):
-        if place is not None:
-            for gauge in _dead(place, "gauge_live*"):
-                gauge.unlink(missing_ok=True)
-            for kind in SUMMED:
-                _fold(place / f"{kind}_0.db", _dead(place, kind))
+        for kind in SUMMED:
+            _fold(place / f"{kind}_0.db", _dead(place, kind))
 
 
 def _fold(total: Path, dead: list[Path]) -> None:

@@ -17,6 +17,7 @@ STATES = frozenset({"HIT", "STALE", "REVALIDATED", "UPDATING", "MISS", "JOINED",
 FETCHED = frozenset({"MISS", "JOINED", "EXPIRED"})  # whose bytes came from upstream for this very request
 STATUSES = frozenset({*map(int, HTTPStatus), 499})  # 499: the client left before the response had begun
 STORES = ("postgres", "redis", "s3")
+BLOBS = "storage"  # blobs as files, which have no connections to lend
 BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 60.0)
 
 REQUESTS = Counter("artifactapi_requests", "Finished client requests.", ["repository", "method", "status", "cache"])
@@ -55,7 +56,7 @@ BREAKER = Gauge(
     ["repository", "upstream"],
     multiprocess_mode="livemostrecent",
 )
-STORE_FAILURES = Counter("artifactapi_store_failures", "Failures of Postgres, Redis or S3.", ["store"])
+STORE_FAILURES = Counter("artifactapi_store_failures", "Failures of Postgres, Redis, S3 or the disk.", ["store"])
 STORE_BUSY = Counter("artifactapi_store_busy", "Times that every connection to a store was lent.", ["store"])
 EVICTED = Counter("artifactapi_evicted_bytes", "Bytes of entries that made room for others.", ["repository"])
 QUARANTINED = Counter("artifactapi_quarantined_blobs", "Damaged blobs that were put aside.")
@@ -79,8 +80,9 @@ def begin(sha256: str, remotes: Iterable[str]) -> None:
     first event has not risen (a rate needs two values)."""
     CONFIG.labels(sha256).set(1)
     for store in STORES:
-        STORE_FAILURES.labels(store)
         STORE_BUSY.labels(store)
+    for store in (*STORES, BLOBS):
+        STORE_FAILURES.labels(store)
     for remote in remotes:
         EVICTED.labels(remote)
 

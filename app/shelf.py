@@ -78,11 +78,12 @@ class Shelf:
 
     def serve(self, resource: Resource, entry: Entry, state: str) -> Served | None:
         """take() for a client: hashed before, where the repository wants that; damaged bytes are put aside."""
-        served = self.take(entry, state)
-        if served is None or not resource.repository.verify_on_read or _intact(served):
-            return served
+        for _ in range(2):  # a good blob may have taken the damaged one's place while that was read
+            served = self.take(entry, state)
+            if served is None or not resource.repository.verify_on_read or _intact(served):
+                return served
+            served.file.close()
         log.error("blob %s is damaged: its bytes have another checksum; it is put aside", entry.digest)
-        served.file.close()
         self.blobs.quarantine(entry.digest)
         metrics.QUARANTINED.inc()
         return None
@@ -109,7 +110,12 @@ class Shelf:
 
 
 def _intact(served: Served) -> bool:
-    served.file.seek(0)
-    found = hashlib.file_digest(served.file, "sha256").hexdigest()  # type: ignore[arg-type]
-    served.file.seek(0)
+    """Whether the bytes have the digest; what a disk cannot read has not."""
+    try:
+        served.file.seek(0)
+        found = hashlib.file_digest(served.file, "sha256").hexdigest()  # type: ignore[arg-type]
+        served.file.seek(0)
+    except OSError as error:
+        log.error("blob %s cannot be read: %s", served.entry.digest, error.strerror)
+        return False
     return found == served.entry.digest

@@ -31,7 +31,8 @@ from app.upstream.peers import Peers
 
 log = logging.getLogger(__name__)
 
-HELD = 4.5  # seconds to wait for another node's new set, less than the client's patience
+HELD = 9.0  # seconds to wait for another node's new set: what its commit may take
+COMMIT = 20.0  # seconds in which a set is recorded once nobody has been given the old one for a while
 ELSEWHERE = 10.0  # seconds to wait for another node's fill before fetching beside it
 
 
@@ -88,7 +89,7 @@ class Turns:
         if self.peers.address:
             fill.shown = time.monotonic()  # by another node, perhaps
             with contextlib.suppress(StoreDown):
-                self.memory.hold(fill.name, 2 * quiet)
+                self.memory.hold(fill.name, quiet + COMMIT)
         fill.hold(quiet)
 
     def unhold(self, fill: Fill) -> None:
@@ -123,17 +124,18 @@ class Turns:
             if again.entry is not None:
                 fill.settle(again.entry, "HIT")
                 return None
-            if (followed := self._followed(fill.name)) is not None:
+            stall = resource.repository.upstream.stall_timeout
+            if (followed := self._followed(fill.name, stall)) is not None:
                 return followed
             time.sleep(0.1)
         log.warning("%s is being filled elsewhere without an end; fetching it beside that", fill.name)
         return Unlocked()
 
-    def _followed(self, name: str) -> Followed | None:
+    def _followed(self, name: str, stall: float) -> Followed | None:
         """What the node that has the lock downloads, where it has a body to read."""
         try:
             holder = self.memory.holder(name)
-            download = self.peers.open(holder, name) if holder is not None else None
+            download = self.peers.open(holder, name, stall) if holder is not None else None
         except (StoreDown, UpstreamError) as error:
             log.info("%s cannot be followed: %s", name, error.message)
             return None

@@ -112,12 +112,15 @@ class Verification:
     def _referred(self, digest: str, missing: bool) -> Damage:
         """Forget what can be fetched again, which is what remotes have; everything else is kept."""
         forgotten, kept = [], []
+        fences: dict[str, dict[str, int]] = {}
         for each in self._catalog.index.referring(digest):
             if each.repository in self._known.remotes:
-                self._catalog.forget(each.repository, each.key or each.path, each.entry.fence)
+                fences.setdefault(each.repository, {})[each.key or each.path] = each.entry.fence
                 forgotten.append(each)
             else:
                 kept.append(each)
+        for repository, keys in fences.items():
+            self._catalog.forget_all(repository, keys)
         return Damage(digest, missing, tuple(forgotten), tuple(kept))
 
 

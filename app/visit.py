@@ -179,13 +179,17 @@ class Visits:
                 except (UpstreamLied, UpstreamUnreachable, UpstreamTimeout) as error:
                     log.info("%s: another mirror, for this one's is not it: %s", visit.fill.name, error.message)
                     upstreams.demote(visit.resource, download.url)
-                    if not left:
+                    if not left or visit.fill.stage is not Stage.OPENING:
                         raise
+                except StoreDown:
+                    if not left or not visit.fence or visit.fill.stage is not Stage.OPENING:
+                        raise
+                    visit = replace(visit, fence=0)  # nothing can be kept: passed through
         return None
 
     def _mirrored(self, visit: Visit, download: Download) -> None:
         """A mirror's answer: readers see nothing before it is verified, for the next mirror's may differ."""
-        if download.status == 200 and visit.known.entry is None:
+        if download.status == 200 and visit.known.entry is None and visit.fence:
             self._keep(visit, self.fetch.body(visit, visit.resource, download))
         else:
             self._answered(visit, download)

@@ -18,9 +18,11 @@ from tests.fleet.fleet import destroy
 from tests.stack import READY, Stack
 
 LEAST, MOST = 1.0, 9.0  # seconds that a fault lasts
+LONG_RUN, LONG = 300.0, (20.0, 60.0)  # a run of so many seconds has faults of a store that last for so many
 PAUSE = 4.0  # seconds between two faults' beginnings, on average
 AT_ONCE = 2  # faults
-SERVERS, OF_SERVERS = ("redis", "postgres", "s3", "upstream"), ("frozen", "killed")
+STORES, OF_SERVERS = ("redis", "postgres", "s3"), ("frozen", "killed")
+SERVERS, OF_STORES = (*STORES, "upstream"), (*OF_SERVERS * 4, "frozen-long", "killed-long")
 OF_NODES = (
     *("worker-frozen", "worker-killed", "gunicorn-killed", "fills-frozen", "fills-killed"),
     *("frozen", "killed", "restarted"),
@@ -82,22 +84,24 @@ class Plan:
     lasts: float
 
 
-def plans(seed: str, nodes: int) -> Iterator[Plan]:
-    """Without end, and the same for the same seed, whatever the run makes of them."""
+def plans(seed: str, nodes: int, long: bool = False) -> Iterator[Plan]:
+    """Without end, and the same for the same seed, whatever the run makes of them; `long`: with such faults, too."""
     chance = random.Random(f"chaos {seed}")
     machines = [f"node {number}" for number in range(nodes)]
     while True:
         target = chance.choice([*SERVERS, *machines])
-        how = chance.choice(OF_NODES if target in machines else OF_SERVERS)
-        yield Plan(chance.uniform(0, 2 * PAUSE), target, how, chance.uniform(LEAST, MOST))
+        of_servers = OF_STORES if long and target in STORES else OF_SERVERS
+        how = chance.choice(OF_NODES if target in machines else of_servers)
+        lasts = LONG if how.endswith("-long") else (LEAST, MOST)
+        yield Plan(chance.uniform(0, 2 * PAUSE), target, how, chance.uniform(*lasts))
 
 
 class Chaos:
     """Up to AT_ONCE faults at a time; call tick() often, from the main thread."""
 
-    def __init__(self, site: Site, health: Health, seed: str, say: Callable[[str], None]) -> None:
+    def __init__(self, site: Site, health: Health, order: Iterator[Plan], say: Callable[[str], None]) -> None:
         self._site, self._health, self._say = site, health, say
-        self._plans = plans(seed, len(site.nodes))
+        self._plans = order
         self._plan = next(self._plans)
         self._last = time.monotonic()
         self._active: list[Fault] = []
@@ -147,13 +151,14 @@ class Chaos:
 
     def _server(self, name: str, how: str, until: float) -> Fault:
         server = self._site.servers[name]
-        if how == "frozen":
-            return self._frozen(f"{name} frozen", until, lambda: self._site.pids(name), frozenset({name}))
+        title = f"{name} {how}"
+        if how.startswith("frozen"):
+            return self._frozen(title, until, lambda: self._site.pids(name), frozenset({name}))
         server.process.signal(signal.SIGKILL)
         server.process.bury()
         if name == "redis":
             self._health.forgot()
-        return Fault(f"{name} killed", until, server.start, frozenset({name}), lambda: _ready(server))
+        return Fault(title, until, server.start, frozenset({name}), lambda: _ready(server))
 
     def _node(self, name: str, how: str, until: float) -> Fault:
         node = self._site.nodes[int(name.split(" ")[1])]

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from soak.chaos import Chaos, Health
+from soak.chaos import LONG_RUN, Chaos, Health, plans
 from soak.client import Request, ask
 from soak.judge import UNFORGIVABLE, Ledger, judged_hosted
 from soak.load import Client, Doors
@@ -67,7 +67,8 @@ def _run(here: Site, duration: float, seed: str, clients: int, say: Callable[[st
     ledger, over, begun = Ledger(time.time()), threading.Event(), time.monotonic()
     _warm(here)
     health = Health(here)
-    chaos = Chaos(here, health, seed, lambda what: say(f"{time.monotonic() - begun:6.1f} s  {what}"))
+    order = plans(seed, len(here.nodes), long=duration >= LONG_RUN)
+    chaos = Chaos(here, health, order, lambda what: say(f"{time.monotonic() - begun:6.1f} s  {what}"))
     doors = Doors(here.doors[-1:] if here.front else here.doors, here.token)
     crowd: list[threading.Thread] = [Client(f"{seed} {number}", doors, ledger, over) for number in range(clients)]
     for each in crowd:

@@ -11,7 +11,7 @@ import click
 
 from app import __version__, config, logs, maintenance, paths, repositories
 from app.cli import storage
-from app.cli.context import catalog_of, every, settings_given
+from app.cli.context import UNTOLD, catalog_of, every, settings_given, warn
 from app.cli.why import why
 from app.errors import ArtifactError
 from app.problems import ConfigError, Problem
@@ -70,7 +70,7 @@ def check() -> None:
     for each in every(known):
         click.echo(f"  {each.name}: {each.kind} {each.package} {' '.join(sources(each))}".rstrip())
     for line in repositories.collisions(every(known)):
-        click.echo(f"artifactapi: warning: {file}: {line}", err=True)
+        warn(f"{file}: {line}")
 
 
 @main.command()
@@ -103,6 +103,8 @@ def flush(remote: str | None, prefix: str, mode: str) -> None:
         f"{verb} {done.entries} entries, removed {done.redis_keys} copies from Redis; "
         f"{done.unreferenced} blobs are referred to no more (artifactapi gc removes them)"
     )
+    if not done.told:
+        warn(UNTOLD)
 
 
 for command in (why, storage.gc, storage.verify, storage.restore):

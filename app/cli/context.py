@@ -6,22 +6,32 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import click
+
 from app import config
 from app.config import Settings
 from app.repositories import Repositories
 from app.resource import Repository
-from app.stores.catalog import Catalog
+from app.stores.catalog import FRESH, Catalog
 from app.stores.postgres import PostgresIndex
 from app.stores.redis import RedisMemory
 from app.supervisor import commands
 from app.supervisor.commands import Stores
 from app.supervisor.processes import StartError
 
+UNTOLD = (
+    f"Redis was not told, so nodes that reach it may serve older copies for up to {FRESH:.0f} s: "
+    "set REDIS_URL to the servers' own and run this again"
+)
 NOT_RUNNING = "not running here: start it, or set DATABASE_URL and REDIS_URL"
 
 
 def settings_given() -> Settings:
     return config.from_environment(commands.inherited(os.environ))
+
+
+def warn(line: str) -> None:
+    click.echo(f"artifactapi: warning: {line}", err=True)
 
 
 def every(known: Repositories) -> Iterator[Repository]:

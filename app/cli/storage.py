@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from app import compose, maintenance, repositories
-from app.cli.context import catalog_of, every, settings_given, stores_of
+from app.cli.context import UNTOLD, catalog_of, every, settings_given, stores_of, warn
 from app.errors import Conflict
 from app.stores.base import Index, Stored
 from app.stores.blobs import Blobs
@@ -43,21 +43,38 @@ class Untouched:
     metavar="SECONDS",
     help="Leave blobs alone that are younger.",
 )
-@click.option("--drop-unknown", is_flag=True, help="First forget repositories that remotes.json no longer has.")
-@click.option("--dry-run", is_flag=True, help="Count, remove nothing.")
-def gc(grace: float, drop_unknown: bool, dry_run: bool) -> None:
+@click.option(
+    "--drop-unknown",
+    is_flag=True,
+    help="First forget repositories that remotes.json no longer has, with what was published there.",
+)
+@click.option("--yes", is_flag=True, help="Do not ask whether --drop-unknown may.")
+@click.option("--dry-run", is_flag=True, help="Count, remove nothing; with --drop-unknown: tell what goes.")
+def gc(grace: float, drop_unknown: bool, yes: bool, dry_run: bool) -> None:
     """Remove blobs that nothing refers to; safe while the server runs."""
-    if dry_run and drop_unknown:
-        raise click.UsageError("--dry-run cannot tell what --drop-unknown would leave: use one of them")
     settings = settings_given()
     blobs: Any = compose.blobs(settings)
     known = repositories.load(settings.config_path)
     names = frozenset(each.name for each in every(known)) if drop_unknown else None
     with catalog_of(settings) as catalog:
+        if names is not None and not _may_forget(catalog.index, names, yes, dry_run):
+            return
         done = maintenance.collect(catalog.index, Untouched(blobs) if dry_run else blobs, grace=grace, known=names)
     if drop_unknown:
         click.echo(f"forgot {done.dropped} entries of repositories that are not configured")
     click.echo(f"{'would remove' if dry_run else 'removed'} {done.removed} of {done.blobs} blobs")
+
+
+def _may_forget(index: Index, known: frozenset[str], yes: bool, dry_run: bool) -> bool:
+    """Tell what --drop-unknown forgets, and ask whether it may; a dry run only tells."""
+    unknown = index.drop_unknown(known, dry_run=True)
+    for name, entries in unknown.items():
+        click.echo(f"not configured: {name}, {entries} entries")
+    if dry_run or yes or not unknown:
+        return not dry_run
+    if not sys.stdin.isatty():
+        raise click.UsageError("--drop-unknown also forgets what was published there: say --yes if it may")
+    return click.confirm("Forget them, with what was published there?", abort=True)
 
 
 class Progress:
@@ -131,17 +148,16 @@ def restore(from_store: bool, force: bool) -> None:
         if not force:
             _refuse_hosted(catalog.index, known)
         names = [each.name for each in every(known)]
-        done = maintenance.restore(catalog, compose.blobs(settings), names, missing.append, _warn)
+        done = maintenance.restore(catalog, compose.blobs(settings), names, missing.append, warn)
     for stored in missing:
-        _warn(f"{stored.repository}/{stored.path}: its bytes are not in the store ({stored.entry.digest})")
+        warn(f"{stored.repository}/{stored.path}: its bytes are not in the store ({stored.entry.digest})")
     click.echo(f"restored {done.files} hosted files, withdrew {done.withdrawn}, {len(missing)} have no bytes")
+    if not done.told:
+        warn(UNTOLD)
+        sys.exit(1)
 
 
 def _refuse_hosted(index: Index, known: repositories.Repositories) -> None:
     for name in known.locals:
         if index.listing(name, limit=1):
             raise Conflict(f"the database has files of {name} already: --force adds what the journal knows beyond it")
-
-
-def _warn(line: str) -> None:
-    click.echo(f"artifactapi: warning: {line}", err=True)

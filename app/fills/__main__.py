@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import logging
 import os
 import resource
@@ -10,11 +11,12 @@ import signal
 import socket
 import sys
 import threading
+from pathlib import Path
 
 from app import compose, config, logs, repositories
 from app.config import Settings
 from app.errors import ArtifactError, StoreDown
-from app.eviction import DAILY, Evictor
+from app.eviction import HOURLY, Evictor
 from app.fills import spool
 from app.maintenance import require_whole
 from app.problems import ConfigError
@@ -26,6 +28,7 @@ log = logging.getLogger("artifactapi.fills")
 STOP = 30.0  # seconds that running responses and fills are given
 DESCRIPTORS = 65536  # open files at most, where the system allows so many
 NICE = 10  # beside 20 cold streams hits keep more of their latency (ARCHITECTURE.md has the figures)
+MINUTE = 60.0  # seconds between the making of a spool and its lock, at the very most
 STACK = 512 * 1024  # bytes of a thread's stack: hundreds of slow clients are threads that sleep
 
 
@@ -37,12 +40,14 @@ def main() -> int:
     _raise_descriptors()
     os.nice(NICE)
     carrier = compose.carrier(settings, repositories.load(settings.config_path))
-    _reap(carrier, settings)
+    _reap(carrier, settings.layout.spool)
     stopping = threading.Event()
     shelf = carrier.engine.shelf
     evictor = Evictor(shelf.catalog, shelf.blobs, lambda: carrier.repositories, settings)
     evictor.start()
-    threading.Thread(target=_sweep, args=(shelf, stopping), name="sweep", daemon=True).start()
+    threading.Thread(
+        target=_sweep, args=(carrier, settings.layout.spool, stopping), name="sweep", daemon=True
+    ).start()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
     signal.signal(signal.SIGHUP, lambda *_: _reload(carrier, settings))
@@ -73,29 +78,36 @@ def _listener(settings: Settings) -> socket.socket:
     return listener
 
 
-def _reap(carrier: Carrier, settings: Settings) -> None:
+def _reap(carrier: Carrier, spools: Path, age: float = 0.0) -> None:
     """A predecessor that was killed left spools and locks; its locks are freed so that nobody waits for them."""
-    for orphan in spool.reap(settings.layout.spool):
+    for orphan in spool.reap(spools, age):
         log.warning("freed the lock of a dead download of %s", orphan.lock)
         with contextlib.suppress(StoreDown):
             carrier.engine.visits.fetch.memory.break_lock(orphan.lock, orphan.token)
 
 
-def _sweep(shelf: Shelf, stopping: threading.Event) -> None:
-    """What dead processes left half-made in the store, now and daily; on a thread, for S3 may be slow or down.
-
-    Also tells that the database is not the one that belongs to the store.
-    """
-    while True:
+def _sweep(carrier: Carrier, spools: Path, stopping: threading.Event) -> None:
+    """What dead processes left half-made: workers' uploads in the spool hourly, and in the store now and daily; on a
+    thread, for S3 may be slow or down."""
+    for hour in itertools.count():
         try:
-            if count := shelf.blobs.reap():
-                log.info("removed %d files or uploads of dead processes", count)
-            require_whole(shelf.catalog.index, shelf.blobs)
+            _reap(carrier, spools, MINUTE)
+            if hour % 24 == 0:
+                _sweep_store(carrier.engine.shelf)
         except ArtifactError as error:
             level = logging.WARNING if isinstance(error, StoreDown) else logging.ERROR
             log.log(level, "the store is not looked after: %s", error.message)
-        if stopping.wait(DAILY):
+        except OSError as error:
+            log.warning("the spool is not looked after: %s", error.strerror)
+        if stopping.wait(HOURLY):
             return
+
+
+def _sweep_store(shelf: Shelf) -> None:
+    """Also tells that the database is not the one that belongs to the store."""
+    if count := shelf.blobs.reap():
+        log.info("removed %d files or uploads of dead processes", count)
+    require_whole(shelf.catalog.index, shelf.blobs)
 
 
 def _reload(carrier: Carrier, settings: Settings) -> None:

@@ -21,6 +21,7 @@ Settle = Callable[[str], None]
 
 CHUNK = 1 << 18  # bytes asked for at a time; a read returns as soon as there are some
 SNIFFED = 16  # bytes behind white space that tell a page
+BLANK = 1 << 16  # bytes of white space after which it is no page
 HTML = (b"<!doctype html", b"<html")
 
 
@@ -63,11 +64,12 @@ def receive(fill: Fill, resource: Resource, download: Download, receipt: Receipt
     """
     head = head_of(resource, download)
     chunk = download.read(CHUNK)
-    while chunk and len(chunk.lstrip()) < SNIFFED and (more := download.read(CHUNK)):
+    while chunk and len(chunk) < BLANK and len(chunk.lstrip()) < SNIFFED and (more := download.read(CHUNK)):
         chunk += more
     refuse_html(resource, download.headers, chunk)
     count = partial(metrics.received, resource.repository.name)
-    with _Passage(fill, resource, download, Spool(receipt.spools, fill.name, receipt.fence)) as passage:
+    sums = Checksums(resource.expected)
+    with _Passage(fill, download, sums, Spool(receipt.spools, fill.name, receipt.fence)) as passage:
         digest = passage.run(head, chunk, count)
         receipt.blobs.adopt(passage.spool.path, digest)
         return Entry(digest, passage.spool.size, head.content_type, head.etag, head.last_modified, kept=head.kept)
@@ -82,16 +84,19 @@ def follow(fill: Fill, resource: Resource, download: Download, spools: Path, set
         head = Head.from_line(download.headers.get("X-Fill-Head", ""))
     except (TypeError, ValueError) as error:
         raise UpstreamLied("another node answered with no head of a download") from error
-    with _Passage(fill, resource, download, Spool(spools, fill.name, 0)) as passage:
+    if not download.framed:
+        raise UpstreamLied("another node's body ends only with its connection, and may be cut")
+    sums = Checksums(resource.expected)
+    with _Passage(fill, download, sums, Spool(spools, fill.name, 0)) as passage:
         settle(passage.run(head, download.read(CHUNK)))
 
 
 class _Passage:
     """A body on its way from a download through a spool to a fill's readers."""
 
-    def __init__(self, fill: Fill, resource: Resource, download: Download, spool: Spool) -> None:
+    def __init__(self, fill: Fill, download: Download, sums: Checksums, spool: Spool) -> None:
         self.fill, self.download, self.spool = fill, download, spool
-        self.sums = Checksums(resource.expected)
+        self.sums = sums
 
     def __enter__(self) -> _Passage:
         return self

@@ -21,6 +21,7 @@ import math
 import os
 import secrets
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -151,16 +152,30 @@ def noted(directory: Path, lock: str, token: str) -> Iterator[None]:
         yield
 
 
-def reap(directory: Path) -> list[Orphan]:
-    """Delete what dead writers left; the locks that they held."""
+def reap(directory: Path, age: float = 0.0) -> list[Orphan]:
+    """Delete what dead writers left; the locks that they held.
+
+    What was written in the last `age` seconds is left alone: its writer may be about to take its lock on it.
+    """
     orphans = []
+    before = time.time() - age
     for path in list(directory.iterdir()):
+        if age and _written(path) > before:
+            continue
         if path.suffix in (".json", ".new"):
             if not path.with_suffix("").exists():
                 path.unlink(missing_ok=True)
         elif _dead(path):
             orphans += _bury(path)
     return orphans
+
+
+def _written(path: Path) -> float:
+    """When, in unix seconds; any time where it is gone."""
+    try:
+        return path.stat().st_mtime
+    except FileNotFoundError:
+        return 0.0
 
 
 def _dead(path: Path) -> bool:

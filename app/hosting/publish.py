@@ -14,7 +14,7 @@ from app import journal
 from app.errors import Conflict, NotFound, StoreDown
 from app.fills.checksums import Checksums
 from app.fills.spool import Spool
-from app.maintenance import require_whole_once
+from app.maintenance import require_still_whole
 from app.resource import Entry, Repository
 from app.shelf import Shelf
 
@@ -62,9 +62,13 @@ class Upload:
 
 
 def publish(shelf: Shelf, repository: Repository, path: str, upload: Upload, content_type: str) -> Entry:
-    """Record the upload as `path`; Conflict where that is there and may not be replaced. Raises StoreDown."""
-    require_whole_once(shelf.catalog.index, shelf.blobs)
+    """Record the upload as `path`; Conflict where that is there and may not be replaced. Raises StoreDown.
+
+    What is there and has lost its bytes is repaired by an upload of the same.
+    """
+    require_still_whole(shelf.catalog.index, shelf.blobs)
     digest = upload.finish()
+    lost = None if repository.overwrite else _lost(shelf, repository, path, digest)
     now = shelf.clock()
     entry = Entry(
         digest,
@@ -76,12 +80,15 @@ def publish(shelf: Shelf, repository: Repository, path: str, upload: Upload, con
         checked=now,
     )
     shelf.blobs.adopt(upload.path, digest)
+    if lost is not None:
+        return lost
+    number = shelf.catalog.index.next_note()
 
     def present() -> bool:
         return shelf.blobs.exists(digest)
 
     def note(fence: int) -> None:
-        journal.published(shelf.blobs, repository.name, path, replace(entry, fence=fence))
+        journal.published(shelf.blobs, number, repository.name, path, replace(entry, fence=fence))
 
     if shelf.catalog.publish(repository.name, path, path, entry, repository.overwrite, present, note):
         return entry
@@ -92,8 +99,16 @@ def publish(shelf: Shelf, repository: Repository, path: str, upload: Upload, con
 
 def refuse_published(shelf: Shelf, repository: Repository, path: str) -> None:
     """Conflict before a body is read in vain; publish() decides again when it records."""
-    if not repository.overwrite and shelf.catalog.find(repository.name, path).entry is not None:
-        raise _conflict(path)
+    if not repository.overwrite:
+        entry = shelf.catalog.find(repository.name, path).entry
+        if entry is not None and shelf.blobs.exists(entry.digest):
+            raise _conflict(path)
+
+
+def _lost(shelf: Shelf, repository: Repository, path: str, digest: str) -> Entry | None:
+    """What is recorded as `path`, where these are its bytes and were damaged or lost."""
+    entry = shelf.catalog.find(repository.name, path).entry
+    return entry if entry is not None and entry.digest == digest and not shelf.blobs.exists(digest) else None
 
 
 def _conflict(path: str) -> Conflict:
@@ -102,10 +117,11 @@ def _conflict(path: str) -> Conflict:
 
 def withdraw(shelf: Shelf, repository: Repository, path: str) -> None:
     """Forget `path`; NotFound where it is not there."""
-    require_whole_once(shelf.catalog.index, shelf.blobs)
+    require_still_whole(shelf.catalog.index, shelf.blobs)
+    number = shelf.catalog.index.next_note()
 
     def note(fence: int) -> None:
-        journal.withdrawn(shelf.blobs, repository.name, path, fence)
+        journal.withdrawn(shelf.blobs, number, repository.name, path, fence)
 
     if not shelf.catalog.withdraw(repository.name, path, note):
         raise NotFound("no such file", code="file_not_found")

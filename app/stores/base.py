@@ -163,8 +163,11 @@ class Index(Protocol):
         `prefix` is literal text: `%` and `_` match themselves.
         """
 
-    def drop_unknown(self, known: frozenset[str]) -> int:
-        """Forget every entry of repositories not in `known`; how many."""
+    def drop_unknown(self, known: frozenset[str], dry_run: bool = False) -> dict[str, int]:
+        """Forget every entry of repositories not in `known`, hosted ones too; how many, by repository.
+
+        A `dry_run` only tells.
+        """
 
     def listing(self, repository: str, prefix: str = "", after: str = "", limit: int = 1000) -> Sequence[Stored]:
         """Entries in order of path, for paging: those whose path is greater than `after`.
@@ -193,12 +196,19 @@ class Index(Protocol):
     def referring(self, digest: str) -> Sequence[Stored]:
         """Every entry whose bytes these are."""
 
+    def next_note(self) -> int:
+        """A number for the journal's next record, larger than every one handed out before; it outlives whatever
+        becomes of that record."""
+
+    def last_note(self) -> int:
+        """The largest that next_note() gave; 0 where it never did."""
+
     def restore(self, files: Iterable[Stored], repositories: Iterable[str] = ()) -> int:
         """Record hosted files as the journal says they were; how many.
 
-        What is there under the same key is left as it is where its fence is not older. Fences given from now on
-        are beyond all that were ever given, and so are the epochs of these repositories, of those of `files` and
-        of all that the index knows: no copy of before is trusted.
+        What is there under the same key is left as it is where its fence is not older. Fences and notes given from
+        now on are beyond all that were ever given, and so are the epochs of these repositories, of those of `files`
+        and of all that the index knows: no copy of before is trusted.
         """
 
     def close(self) -> None:

@@ -31,8 +31,8 @@ class Room:
 class Blobs(Protocol):
     """Bytes by sha256. Raises StoreDown where the store does not answer or is full ("storage_full")."""
 
-    def ping(self) -> None:
-        """Return if the store can be read and written now."""
+    def ping(self, writes: bool = True) -> None:
+        """Return if it can be read and, with `writes`, written now: one that is full can be read."""
 
     def open(self, digest: str) -> BinaryIO | None:
         """The bytes from their beginning, seekable; None if they are not here. With a fileno() for sendfile, or
@@ -66,8 +66,8 @@ class Blobs(Protocol):
         """Append to the journal: a small record, durable on return, under a name that was not used before
         (`<20 digits>-<hex>`, in whose order notes() returns them)."""
 
-    def newest(self) -> int:
-        """The number that the name of the journal's last record begins with; 0 where there is none."""
+    def noted(self, after: int) -> int | None:
+        """The number that a record's name begins with, of some record whose number is larger; None without any."""
 
     def notes(self) -> Iterator[bytes]:
         """The journal's records in the order of their names."""

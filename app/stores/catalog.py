@@ -12,7 +12,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from app.errors import StoreDown
@@ -151,6 +151,21 @@ class Catalog:
                 self.memory.forget(repository, key)
         return forgotten
 
+    def forget_all(self, repository: str, fences: Mapping[str, int]) -> Sequence[str]:
+        """Index.forget of each key under its fence; from now on no worker sees those entries; their keys.
+
+        While the memory is down, one epoch ends for all of them.
+        """
+        forgotten: list[str] = []
+        try:
+            for key, fence in fences.items():
+                forgotten += [key] * self.index.forget(repository, key, fence)
+        finally:
+            if forgotten:
+                with self._in_step(repository):
+                    self._forget_all(repository, forgotten)
+        return forgotten
+
     def remember_missing(
         self, repository: str, key: str, epoch: int, status: int, seconds: float, trusted: bool = True
     ) -> None:
@@ -158,25 +173,26 @@ class Catalog:
         with _best_effort():
             self.memory.remember_missing(repository, key, epoch, status, seconds, trusted)
 
-    def flush(self, repository: str, prefix: str = "", expire: bool = False) -> tuple[Flushed, int]:
-        """Index.flush, and how many copies the memory lost by it (0 while it is down: their epoch is over)."""
+    def flush(self, repository: str, prefix: str = "", expire: bool = False) -> tuple[Flushed, int | None]:
+        """Index.flush, and how many copies the memory lost by it; None where it could not be told that their epoch
+        is over: who still reaches it may trust them while they are FRESH."""
         flushed = self.index.flush(repository, prefix, expire)
         return flushed, self._tell(lambda: self.memory.flush(repository))
 
-    def restore(self, files: Iterable[Stored], repositories: Iterable[str] = ()) -> int:
-        """Index.restore; from now on no worker trusts a copy of before."""
+    def restore(self, files: Iterable[Stored], repositories: Iterable[str] = ()) -> tuple[int, bool]:
+        """Index.restore, and whether from now on no worker trusts a copy of before; see flush()."""
         restored = self.index.restore(files, repositories)
-        self._tell(lambda: 0)
-        return restored
+        return restored, self._tell(lambda: 0) is not None
 
-    def _tell(self, then: Callable[[], int]) -> int:
-        """Tell the memory every epoch, and what `then` returns after that; 0 while it is down."""
+    def _tell(self, then: Callable[[], int]) -> int | None:
+        """Tell the memory every epoch, and what `then` returns after that; None while it is down."""
         for pause in PUBLISH:  # a hiccup of one process must not leave the others trusting old copies
             time.sleep(pause)
             with _best_effort():
                 self.memory.raise_epochs(self.index.epochs())
                 return then()
-        return 0
+        log.warning("Redis was not told: who reaches it may trust copies of before for up to %.0f s", FRESH)
+        return None
 
     def _recall(self, repository: str, key: str) -> Recollection | None:
         """The memory's answer, None while it is down; a distrusted one is told the epochs and asked again."""

@@ -193,7 +193,11 @@ class Connections:
         if not self._attempt.done():
             raise self._unanswered()
         attempt = self._attempt = Future()
-        threading.Thread(target=self._attempt_to, args=(attempt,), name="postgres", daemon=True).start()
+        try:
+            threading.Thread(target=self._attempt_to, args=(attempt,), name="postgres", daemon=True).start()
+        except RuntimeError:  # this process has all the threads that it may have
+            attempt.cancel()
+            raise self._unanswered() from None
         try:
             return attempt.result(PROBE)
         except TimeoutError:

@@ -23,6 +23,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
+from app import metrics
 from app.errors import StoreDown
 from app.stores.blobs import HEX, NOTE, Room
 
@@ -30,7 +31,6 @@ DIRECTORY_MODE, FILE_MODE = 0o711, 0o640
 ABANDONED = 86400.0  # seconds after which a half-made copy belongs to nobody
 SHARD = 17  # characters of a note's name that are its directory
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
-NO_LINKS = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
 
 
 class FilesystemBlobs:
@@ -50,8 +50,12 @@ class FilesystemBlobs:
             raise ValueError(f"not a sha256: {digest!r}")
         return self.base / digest[:2] / digest
 
-    def ping(self) -> None:
-        """A byte is written, read back and removed."""
+    def ping(self, writes: bool = True) -> None:
+        """A byte is written, read back and removed; without `writes` the directory is read."""
+        if not writes:
+            with _store(), os.scandir(self.base) as found:
+                next(found, None)
+            return
         probe = self.base / f".probe.{secrets.token_hex(8)}"
         with _store():
             try:
@@ -83,24 +87,20 @@ class FilesystemBlobs:
                 return None
 
     def adopt(self, file: Path, digest: str) -> None:
-        """Move a spool file in; where the digest is here already, that one stays and `file` is dropped.
-
-        One that is here with another size is damaged, and is replaced.
-        """
+        """Move a spool file in. One that is here may be damaged and is replaced; who reads it goes on reading it."""
         target = self.path(digest)
         with _store():
             _make_directory(target.parent)
             with file.open("rb") as spooled:
-                size = _settle(spooled, self.base)
+                _settle(spooled, self.base)
                 try:
-                    _place(file, target, size)
+                    file.replace(target)
                 except OSError as error:
                     if error.errno != errno.EXDEV:
                         raise
-                    self._copy(spooled, target, size)
-            file.unlink(missing_ok=True)  # a rename took it
-            os.utime(target)
+                    self._copy(spooled, target)
             _sync_directory(target.parent)
+            file.unlink(missing_ok=True)  # still there where it was copied
 
     def remove(self, digest: str) -> None:
         with _store():
@@ -161,14 +161,15 @@ class FilesystemBlobs:
                 beside.unlink(missing_ok=True)
             _sync_directory(target.parent)
 
-    def newest(self) -> int:
+    def noted(self, after: int) -> int | None:
+        first = f"{after + 1:020d}"
         with _store():
             self._require_base()
-            for directory in sorted(_entries(self.journal), key=lambda each: each.name, reverse=True):
-                names = [item.name for item in _entries(directory) if NOTE.fullmatch(item.name.removesuffix(".json"))]
-                if names:
-                    return int(max(names).partition("-")[0])
-            return 0
+            for directory in _entries(self.journal):
+                for item in _entries(directory) if directory.name >= first[:SHARD] else ():
+                    if item.name >= first and NOTE.fullmatch(item.name.removesuffix(".json")):
+                        return int(item.name.partition("-")[0])
+            return None
 
     def notes(self) -> Iterator[bytes]:
         with _store():
@@ -178,7 +179,7 @@ class FilesystemBlobs:
                     if NOTE.fullmatch(item.name.removesuffix(".json")):
                         yield Path(item).read_bytes()
 
-    def _copy(self, spooled: BinaryIO, target: Path, size: int) -> None:
+    def _copy(self, spooled: BinaryIO, target: Path) -> None:
         """The spool is on another filesystem: copy beside the target, then show it in one step."""
         beside = target.with_name(f".{target.name}.{secrets.token_hex(8)}")
         try:
@@ -186,7 +187,7 @@ class FilesystemBlobs:
                 shutil.copyfileobj(spooled, copy, 1 << 20)
                 copy.flush()
                 _settle(copy, self.base)
-            _place(beside, target, size)
+            beside.replace(target)
         finally:
             beside.unlink(missing_ok=True)
 
@@ -201,8 +202,10 @@ def _store() -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        code = "storage_full" if error.errno in FULL else None
-        raise StoreDown(f"blobs: {error.strerror or error}", code=code) from error
+        full = error.errno in FULL
+        if not full:  # one that is full works
+            metrics.STORE_FAILURES.labels(metrics.BLOBS).inc()
+        raise StoreDown(f"blobs: {error.strerror or error}", code="storage_full" if full else None) from error
 
 
 def _entries(directory: os.PathLike[str]) -> list[os.DirEntry[str]]:
@@ -219,26 +222,13 @@ def _files(base: Path) -> Iterator[os.DirEntry[str]]:
         yield from _entries(directory)
 
 
-def _settle(file: BinaryIO, base: Path) -> int:
-    """Give it the store's mode and group and see it on the disk; its size in bytes."""
+def _settle(file: BinaryIO, base: Path) -> None:
+    """Give it the store's mode and group, make it young, and see it on the disk."""
     os.fchmod(file.fileno(), FILE_MODE)
     with contextlib.suppress(PermissionError):  # not a member of that group: nginx cannot read it, we can
         os.fchown(file.fileno(), -1, base.stat().st_gid)
+    os.utime(file.fileno())
     os.fsync(file.fileno())
-    return os.fstat(file.fileno()).st_size
-
-
-def _place(source: Path, target: Path, size: int) -> None:
-    """Make `source` visible as `target` in one step; a target of that size stays as it is."""
-    try:
-        os.link(source, target)
-    except FileExistsError:
-        if target.stat().st_size != size:
-            source.replace(target)
-    except OSError as error:
-        if error.errno not in NO_LINKS:
-            raise
-        source.replace(target)
 
 
 def _make_directory(directory: Path, parents: bool = False) -> None:

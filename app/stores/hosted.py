@@ -21,8 +21,13 @@ COMMIT, RESTORE = 15.0, 120.0  # seconds of patience; a commit may wait for a fl
 BATCH = 500  # files restored in one transaction
 
 _NEXT = "SELECT nextval('fences')"
+_NEXT_NOTE = "SELECT nextval('notes')"
+_LAST_NOTE = "SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM notes"
 # The distance is more than anyone draws between the reading of last_value and its replacement.
-_BEYOND = "SELECT setval('fences', %(beyond)s::bigint + 1000000) FROM fences WHERE last_value < %(beyond)s"
+_BEYOND = (
+    "SELECT setval('fences', %(beyond)s::bigint + 1000000) FROM fences WHERE last_value < %(beyond)s",
+    "SELECT setval('notes', %(beyond)s::bigint + 1000000) FROM notes WHERE last_value < %(beyond)s",
+)
 _EPOCHS = """
     INSERT INTO repositories (name, epoch)
     SELECT name, %(epoch)s FROM (
@@ -70,6 +75,16 @@ class Hosted:
             journal(fence)
             return True
 
+    def next_note(self) -> int:
+        """See Index.next_note; it is on the server's disk before it is returned."""
+        with self._connections.lend() as connection:
+            return int(one(connection.execute(_NEXT_NOTE))[0])
+
+    def last_note(self) -> int:
+        """See Index.last_note; a server that takes no writes may be behind, and is not asked."""
+        with self._connections.lend() as connection:
+            return int(one(connection.execute(_LAST_NOTE))[0])
+
     def restore(self, files: Iterable[Stored], repositories: Iterable[str]) -> int:
         """See Index.restore; in constant memory, and begun again it goes on."""
         restored, names = 0, set(repositories)
@@ -105,8 +120,9 @@ def _turn(connection: Patient, repository: str, key: str) -> int:
 
 
 def _raise_fences(connection: Patient, known: int) -> None:
-    """Beyond `known` and the milliseconds since 1970: no database that was lost gave a thousand a second."""
-    connection.execute(_BEYOND, {"beyond": max(known, int(time.time() * 1000))})
+    """Fences and notes beyond `known` and the milliseconds since 1970: no lost database gave a thousand a second."""
+    for statement in _BEYOND:
+        connection.execute(statement, {"beyond": max(known, int(time.time() * 1000))})
 
 
 def _batches(files: Iterable[Stored]) -> Iterator[Sequence[Stored]]:

@@ -4,6 +4,7 @@ repositories  name -> epoch, forgotten               no row: both 0; forgotten: 
 entries       (repository, sha256 of key) -> Entry   with the key and the path in full, and when it was last served
 lists, listed  see lists.py
 fences        a sequence; every win of a lock takes one
+notes         a sequence; every record of the journal takes one, and nothing else does
 
 advisory locks, each for one transaction, in this order:
   blob        shared by commits of a digest (several in the order of digests), alone for its removal
@@ -71,13 +72,11 @@ class PostgresIndex:
 
     def next_fence(self) -> int:
         with self._connections.lend() as connection:
-            fence: int = one(connection.execute("SELECT nextval('fences')", prepare=True))[0]
-            return fence
+            return int(one(connection.execute("SELECT nextval('fences')", prepare=True))[0])
 
     def raise_epoch(self, repository: str) -> int:
         with self._connections.lend(COMMIT) as connection:
-            epoch: int = one(connection.execute(statements.RAISE, [repository]))[0]
-            return epoch
+            return int(one(connection.execute(statements.RAISE, [repository]))[0])
 
     def commit(
         self,
@@ -109,6 +108,12 @@ class PostgresIndex:
 
     def withdraw(self, repository: str, key: str, journal: Callable[[int], None]) -> bool:
         return self._hosted.withdraw(repository, key, journal)
+
+    def next_note(self) -> int:
+        return self._hosted.next_note()
+
+    def last_note(self) -> int:
+        return self._hosted.last_note()
 
     def restore(self, files: Iterable[Stored], repositories: Iterable[str] = ()) -> int:
         return self._hosted.restore(files, repositories)
@@ -170,12 +175,11 @@ class PostgresIndex:
             lists.flush(connection, repository, prefix)
             return Flushed(*one(connection.execute(statements.DELETE, values, prepare=False)))
 
-    def drop_unknown(self, known: frozenset[str]) -> int:
-        with self._connections.lend(FLUSH) as connection, connection.transaction():
+    def drop_unknown(self, known: frozenset[str], dry_run: bool = False) -> dict[str, int]:
+        with self._connections.lend(FLUSH) as connection, connection.transaction(force_rollback=dry_run):
             connection.wait_longer()
             lists.drop_unknown(connection, sorted(known))
-            dropped: int = one(connection.execute(statements.DROP_UNKNOWN, [sorted(known)]))[0]
-            return dropped
+            return dict(connection.execute(statements.DROP_UNKNOWN, [sorted(known)]).fetchall())
 
     def listing(self, repository: str, prefix: str = "", after: str = "", limit: int = 1000) -> list[Stored]:
         """A page is longer than `limit` only where its last path has several keys (variants)."""

@@ -19,6 +19,8 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import logging
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import astuple, fields
 from typing import Any
@@ -26,7 +28,7 @@ from uuid import uuid4
 
 import redis
 from redis.backoff import NoBackoff
-from redis.exceptions import LockError, MaxConnectionsError, ReadOnlyError
+from redis.exceptions import LockError, MaxConnectionsError, ReadOnlyError, ResponseError
 from redis.lock import Lock
 from redis.retry import Retry
 
@@ -42,6 +44,9 @@ ANSWER = 0.3  # seconds for a connection or an answer
 FAIL_FAST = 0.5  # seconds a server that failed is not asked again
 COPY, FORGOTTEN = 86400, 10  # seconds
 BATCH = 1000  # keys of one SCAN and UNLINK
+TOLD_AGAIN = 30.0  # seconds between two lines about what is refused
+
+log = logging.getLogger(__name__)
 
 _FIELDS = len(fields(Entry))
 
@@ -82,6 +87,7 @@ class RedisMemory:
         self._remember = self._client.register_script(_REMEMBER)
         self._raise = self._client.register_script(_RAISE)
         self._breaker = Breaker("Redis", FAIL_FAST)
+        self._tells = 0.0  # when the next refusal is logged
         self._lock_timeout = lock_timeout
         self._heartbeat = Heartbeat(lock_timeout * 0.3)
 
@@ -223,13 +229,19 @@ class RedisMemory:
             raise StoreDown("every connection to Redis is busy", retry_after=1) from error
         except (redis.RedisError, OSError) as error:
             self.distrusted = True
-            if isinstance(
-                error, ReadOnlyError
-            ):  # a primary that was demoted: the next connection may find the new one
-                self._client.connection_pool.disconnect(inuse_connections=False)
-            self._breaker.trip(error)
+            (self._refused if isinstance(error, ResponseError) else self._breaker.trip)(error)
             raise StoreDown(f"Redis: {error}", retry_after=FAIL_FAST) from error
         self._breaker.mend()
+
+    def _refused(self, error: Exception) -> None:
+        """It answers, and does not do this: what it does do (reading, where it has no room to write) goes on."""
+        self._breaker.mend()
+        metrics.STORE_FAILURES.labels("redis").inc()
+        if isinstance(error, ReadOnlyError):  # a primary that was demoted: the next connection may find the new one
+            self._client.connection_pool.disconnect(inuse_connections=False)
+        if time.monotonic() >= self._tells:
+            self._tells = time.monotonic() + TOLD_AGAIN
+            log.warning("Redis refuses: %s", error)
 
 
 def _client(url: str, connected: Callable[[Any], None]) -> Any:

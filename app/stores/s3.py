@@ -10,6 +10,7 @@ s3://<bucket>/<prefix>
 from __future__ import annotations
 
 import contextlib
+import re
 import secrets
 import time
 from collections.abc import Iterator
@@ -22,8 +23,8 @@ from app.stores.blobs import HEX, NOTE
 from app.stores.s3_body import look, opened
 from app.stores.s3_client import S3, Refusal
 
-YOUNG = 600.0  # seconds for which a blob that is adopted again need not be made young again
 PAGE = 1000  # of a list, S3's most
+PROBE = re.compile(r"[0-9a-f]{16}")  # the name of what ping() writes; without a prefix others have a probe/ too
 ABANDONED = 86400.0  # seconds after which an unfinished upload or a probe belongs to nobody
 
 
@@ -45,9 +46,12 @@ class S3Blobs:
             raise ValueError(f"not a sha256: {digest!r}")
         return f"{self.prefix}sha256/{digest[:2]}/{digest}"
 
-    def ping(self) -> None:
-        """A byte is written, read back and removed."""
+    def ping(self, writes: bool = True) -> None:
+        """A byte is written, read back and removed; without `writes` S3 says that it is not there."""
         probe = f"{self.prefix}probe/{secrets.token_hex(8)}"
+        if not writes:
+            look(self._s3, probe)
+            return
         self._s3.ask("put_object", Key=probe, Body=b"1")
         try:
             body = opened(self._s3, probe)
@@ -68,18 +72,12 @@ class S3Blobs:
         return found.modified if found is not None else None
 
     def adopt(self, file: Path, digest: str) -> None:
-        """Upload a spool file; where the digest is here already, that one stays, is made young, and `file` is
-        dropped. One that is here with another size is damaged, and is replaced."""
+        """Upload a spool file and remove it. One that is here may be damaged, or be garbage that is just removed: it
+        is replaced."""
         key = self.key(digest)
         try:
             with file.open("rb", buffering=0) as spooled:
-                size = spooled.seek(0, 2)
-                if size > s3_upload.PART or not s3_upload.put(self._s3, key, spooled, size):
-                    found = look(self._s3, key)
-                    if found is None or found.size != size:
-                        s3_upload.replace(self._s3, key, spooled, size)
-                    elif found.modified < time.time() - YOUNG:
-                        s3_upload.copy(self._s3, key, key, found)
+                s3_upload.put(self._s3, key, spooled, spooled.seek(0, 2))
             file.unlink(missing_ok=True)
         except OSError as error:
             raise StoreDown(f"spool: {error.strerror or error}") from error
@@ -90,8 +88,7 @@ class S3Blobs:
     def quarantine(self, digest: str) -> None:
         key = self.key(digest)
         found = look(self._s3, key)
-        if found is not None:
-            s3_upload.copy(self._s3, key, f"{self.prefix}quarantine/{digest}", found)
+        if found is not None and s3_upload.copy(self._s3, key, f"{self.prefix}quarantine/{digest}", found):
             self._drop(key)
 
     def walk(self) -> Iterator[tuple[str, float]]:
@@ -107,12 +104,12 @@ class S3Blobs:
         """Unfinished multipart uploads, and probes of processes that died."""
         before = time.time() - ABANDONED
         count = 0
-        for key, upload in list(self._unfinished(before)):
+        for key, upload in [*self._unfinished("sha256/", before), *self._unfinished("quarantine/", before)]:
             with contextlib.suppress(Refusal):
                 self._s3.ask("abort_multipart_upload", "NoSuchUpload", Key=key, UploadId=upload)
                 count += 1
         for key, modified in self._list("probe/"):
-            if modified < before:
+            if modified < before and PROBE.fullmatch(key.rpartition("/")[2]):
                 self._drop(key)
                 count += 1
         return count
@@ -122,21 +119,13 @@ class S3Blobs:
             raise ValueError(f"not a note's name: {name!r}")
         self._s3.ask("put_object", Key=f"{self.prefix}journal/{name}.json", Body=text, ContentType="application/json")
 
-    def newest(self) -> int:
-        """Found by halves, in some sixty lists of one key: a journal may have millions."""
-        low, high = 0, 2**63
-        while low < high:
-            middle = (low + high + 1) // 2
-            first = self._note_from(middle)
-            low, high = (low, middle - 1) if first is None else (first, high)
-        return low
-
-    def _note_from(self, number: int) -> int | None:
-        """The number of the first note whose number is not less."""
+    def noted(self, after: int) -> int | None:
         within = f"{self.prefix}journal/"
-        page = self._s3.ask("list_objects_v2", Prefix=within, StartAfter=f"{within}{number:020d}", MaxKeys=1)
-        names = [item["Key"].removeprefix(within) for item in page.get("Contents", ())]
-        return int(names[0].partition("-")[0]) if names else None
+        for key, _ in self._list("journal/", StartAfter=f"{within}{after + 1:020d}"):
+            name = key.removeprefix(within)
+            if NOTE.fullmatch(name.removesuffix(".json")):
+                return int(name.partition("-")[0])
+        return None
 
     def notes(self) -> Iterator[bytes]:
         """S3 lists in the order of names."""
@@ -149,9 +138,8 @@ class S3Blobs:
         with contextlib.suppress(Refusal):
             self._s3.ask("delete_object", "NoSuchKey", Key=key)
 
-    def _list(self, part: str) -> Iterator[tuple[str, float]]:
+    def _list(self, part: str, **more: Any) -> Iterator[tuple[str, float]]:
         """(key, unix time of its last change) of what is under the prefix and `part`, a page at a time."""
-        more: dict[str, Any] = {}
         while True:
             page = self._s3.ask("list_objects_v2", Prefix=f"{self.prefix}{part}", MaxKeys=PAGE, **more)
             for item in page.get("Contents", ()):
@@ -160,11 +148,11 @@ class S3Blobs:
                 return
             more = {"ContinuationToken": page["NextContinuationToken"]}
 
-    def _unfinished(self, before: float) -> Iterator[tuple[str, str]]:
-        """(key, upload id) of multipart uploads of ours that began before that unix time."""
+    def _unfinished(self, part: str, before: float) -> Iterator[tuple[str, str]]:
+        """(key, upload id) of multipart uploads under the prefix and `part` that began before that unix time."""
         more: dict[str, Any] = {}
         while True:
-            page = self._s3.ask("list_multipart_uploads", Prefix=self.prefix, MaxUploads=PAGE, **more)
+            page = self._s3.ask("list_multipart_uploads", Prefix=f"{self.prefix}{part}", MaxUploads=PAGE, **more)
             for item in page.get("Uploads", ()):
                 if item["Initiated"].timestamp() < before:
                     yield item["Key"], item["UploadId"]

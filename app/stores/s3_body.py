@@ -15,7 +15,7 @@ from app.stores.s3_client import BROKEN, S3, Refusal
 
 HEAD = 64 << 10  # bytes that come with the opening: most bodies are smaller
 CHUNK = 256 << 10  # bytes passed on at a time
-RESUMES = 2  # times that a span goes on after its stream broke
+RESUMES = 2  # times that a span goes on after its stream broke, counted afresh with every CHUNK that came
 WHOLE = re.compile(r"bytes (\d+)-(\d+)/(\d+)")  # Content-Range (RFC 9110, 14.4)
 
 
@@ -67,16 +67,17 @@ def _resumed(s3: S3, key: str, stretch: _Stretch, known: bytes) -> Generator[byt
     if known:
         yield known
     start = stretch.start + len(known)
-    for rest in reversed(range(RESUMES + 1)):
+    rest = RESUMES
+    while start < stretch.end:
+        asked = start
         try:
-            if start < stretch.end:
-                with _ranged(s3, key, start, stretch.end, stretch.size) as (_, chunks):
-                    for chunk in chunks:
-                        start += len(chunk)
-                        yield chunk
-            return
+            with _ranged(s3, key, start, stretch.end, stretch.size) as (_, chunks):
+                for chunk in chunks:
+                    start += len(chunk)
+                    yield chunk
         except StoreDown as down:
-            if not rest:
+            rest = (RESUMES if start - asked >= CHUNK else rest) - 1
+            if rest < 0:
                 raise
             time.sleep(down.retry_after)  # S3 is left alone for so long
 

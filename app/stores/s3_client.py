@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import threading
+from collections.abc import Mapping
 from typing import Any
 
 import boto3
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, PartialCredentialsError
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    ConnectTimeoutError,
+    NoCredentialsError,
+    PartialCredentialsError,
+    ReadTimeoutError,
+)
 from urllib3.exceptions import HTTPError
 
 from app.errors import StoreDown
@@ -17,7 +26,8 @@ from app.stores.breaker import Breaker
 
 CONNECT = 2.0  # seconds for a connection
 READ, WRITE = 5.0, 20.0  # seconds without a byte of the answer; a whole part is stored before a write is answered
-ATTEMPTS = 2
+ATTEMPTS = 2  # a second one where a connection broke or S3 was busy, none where it says nothing
+PROBE = 0.3  # seconds that a caller awaits an S3 that failed before
 FAIL_FAST = 0.5  # seconds an S3 that failed is not asked again, twice as long each further time
 CONNECTIONS = 100  # kept open by one process
 REGION = "us-east-1"  # where none is set: what servers other than Amazon's go by
@@ -27,6 +37,7 @@ FULL = frozenset({"QuotaExceeded", "InsufficientStorage", "StorageFull", "XMinio
 BUSY = frozenset({"SlowDown", "ServiceUnavailable"})  # not a bare 503, which is a proxy's whose S3 is gone
 INSUFFICIENT_STORAGE = 507  # RFC 4918, 11.5
 BROKEN = (BotoCoreError, HTTPError, OSError)  # what a connection that fails raises, while asking or reading
+SILENT = (ConnectTimeoutError, ReadTimeoutError)
 NO_KEYS = (NoCredentialsError, PartialCredentialsError)
 
 
@@ -49,6 +60,7 @@ class S3:
         self.bucket = bucket
         self._endpoint_url = endpoint_url
         self._breaker = Breaker("S3", FAIL_FAST)
+        self._trial = threading.Thread()
         self._lock = threading.Lock()
         self._pid = 0
         self._session: Any = None
@@ -60,6 +72,11 @@ class S3:
         Raises Refusal for an error code in `understood`, StoreDown for any other failure.
         """
         self._breaker.check(probing=True)
+        if self._breaker.failing:
+            self._try(parameters)
+        return self._asked(operation, understood, parameters)
+
+    def _asked(self, operation: str, understood: tuple[str, ...], parameters: Mapping[str, Any]) -> Any:
         try:
             client = self.client(WRITE if operation in WRITES else READ)
             response = getattr(client, operation)(Bucket=self.bucket, **parameters)
@@ -69,6 +86,25 @@ class S3:
             raise self.broken(error) from error
         self._breaker.mend()
         return response
+
+    def _try(self, parameters: Mapping[str, Any]) -> None:
+        """StoreDown unless S3, which failed, answers a small question about the same key or prefix. It is asked
+        beside the caller, who awaits it for a moment: an answer that comes later serves the next caller."""
+        if not self._trial.is_alive():
+            trial = self._trial = threading.Thread(target=self._question, args=(parameters,), name="s3", daemon=True)
+            trial.start()
+            trial.join(PROBE)
+        if self._trial.is_alive():
+            raise self._tripped(StoreDown(f"S3 does not answer within {PROBE} s", retry_after=FAIL_FAST))
+        if self._breaker.failing:
+            raise StoreDown("S3 has failed again", retry_after=FAIL_FAST)
+
+    def _question(self, parameters: Mapping[str, Any]) -> None:
+        with contextlib.suppress(StoreDown):  # what it was is in the breaker; any refusal of S3's will do
+            if "Key" in parameters:
+                self._asked("get_object", (), {"Key": parameters["Key"], "Range": "bytes=0-0"})["Body"].close()
+            else:
+                self._asked("list_objects_v2", (), {"Prefix": parameters["Prefix"], "MaxKeys": 1})
 
     def link(self, seconds: int, **parameters: str) -> str:
         """A URL that gets an object, signed here, without asking."""
@@ -125,9 +161,15 @@ class S3:
         )
         region = self._session.region_name or REGION
         client = self._session.client("s3", endpoint_url=self._endpoint_url, region_name=region, config=config)
+        client.meta.events.register_first("needs-retry.s3", _impatient)
         if self._endpoint_url:
             client.meta.events.register_first("needs-retry.s3", _stay)
         return client
+
+
+def _impatient(caught_exception: Exception | None, **_: Any) -> bool | None:
+    """False, which is "no", where the time limit is used up: a second one would only be waited for as well."""
+    return False if isinstance(caught_exception, SILENT) else None
 
 
 def _stay(request_dict: Any, **_: Any) -> None:

@@ -22,22 +22,13 @@ PARTS = 10_000  # S3's limit
 PARALLEL = 3  # parts of one upload on their way at once
 PIECE = 1 << 20  # bytes read at a time
 MEDIA_TYPE = "application/octet-stream"  # presigned links name the real one
-
-# Another put of the same key came first, or was under way: Amazon's, SeaweedFS's; and servers without conditions.
-THERE = ("PreconditionFailed", "ConditionalRequestConflict", "NotImplemented")
-
 GONE = ("NoSuchKey", "PreconditionFailed")
 
 
-def put(s3: S3, key: str, body: BinaryIO, size: int) -> bool:
-    """Store at most PART bytes if nothing is there; False if something is, or this S3 cannot tell."""
-    return _put(s3, key, _Part(body, 0, size), THERE, IfNoneMatch="*")
-
-
-def replace(s3: S3, key: str, body: BinaryIO, size: int) -> None:
+def put(s3: S3, key: str, body: BinaryIO, size: int) -> None:
     """Store a file, whatever is there; StoreDown, and nothing new is there, where it does not arrive whole."""
     if size <= PART:
-        _put(s3, key, _Part(body, 0, size), ())
+        _put(s3, key, _Part(body, 0, size))
         return
 
     def send(upload: str, number: int, start: int, length: int) -> str:
@@ -52,9 +43,9 @@ def replace(s3: S3, key: str, body: BinaryIO, size: int) -> None:
     _multipart(s3, key, size, send)
 
 
-def copy(s3: S3, source: str, target: str, found: Found) -> None:
-    """Copy inside S3, piece by piece above PART bytes, so that no request takes long. Onto itself it makes the
-    object young. Where the source is not `found` any more, nothing is copied."""
+def copy(s3: S3, source: str, target: str, found: Found) -> bool:
+    """Copy inside S3, piece by piece above PART bytes, so that no request takes long. False, and nothing is copied,
+    where the source is not `found` any more."""
     origin: dict[str, Any] = {"CopySource": {"Bucket": s3.bucket, "Key": source}}
     if found.etag:
         origin["CopySourceIfMatch"] = found.etag
@@ -62,17 +53,17 @@ def copy(s3: S3, source: str, target: str, found: Found) -> None:
     def send(upload: str, number: int, start: int, length: int) -> str:
         extent = f"bytes={start}-{start + length - 1}"
         place = {"Key": target, "UploadId": upload, "PartNumber": number}
-        response = s3.ask(
-            "upload_part_copy", "NoSuchKey", "PreconditionFailed", CopySourceRange=extent, **origin, **place
-        )
+        response = s3.ask("upload_part_copy", *GONE, CopySourceRange=extent, **origin, **place)
         return str(response["CopyPartResult"]["ETag"])
 
-    with contextlib.suppress(Refusal):
+    try:
         if found.size > PART:
             _multipart(s3, target, found.size, send)
         else:
-            own = {"Key": target, "MetadataDirective": "REPLACE", "ContentType": MEDIA_TYPE}
-            s3.ask("copy_object", *GONE, **origin, **own)
+            s3.ask("copy_object", *GONE, Key=target, **origin)
+    except Refusal:
+        return False
+    return True
 
 
 def part_size(size: int) -> int:
@@ -115,26 +106,14 @@ def _multipart(s3: S3, key: str, size: int, send: Send) -> None:
     _require(s3, key, size)
 
 
-def _put(s3: S3, key: str, part: _Part, understood: tuple[str, ...], **condition: str) -> bool:
-    try:
-        response = s3.ask(
-            "put_object",
-            *understood,
-            Key=key,
-            Body=part,
-            ContentMD5=part.content_md5(),
-            ContentType=MEDIA_TYPE,
-            **condition,
-        )
-    except Refusal:
-        return False
+def _put(s3: S3, key: str, part: _Part) -> None:
+    response = s3.ask("put_object", Key=key, Body=part, ContentMD5=part.content_md5(), ContentType=MEDIA_TYPE)
     md5 = _stored_md5(response)
     if md5 is None:
         _require(s3, key, part.size)
     elif md5 != part.md5:
         s3.ask("delete_object", Key=key)
         raise StoreDown("S3 stored other bytes than it was sent")
-    return True
 
 
 def _require(s3: S3, key: str, size: int) -> None:

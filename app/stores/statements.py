@@ -93,7 +93,7 @@ DROP_UNKNOWN = """
         INSERT INTO repositories (name, epoch, forgotten) SELECT DISTINCT repository, 1, 1 FROM deleted
         ON CONFLICT (name) DO UPDATE SET epoch = repositories.epoch + 1, forgotten = repositories.epoch + 1
     )
-    SELECT count(*) FROM deleted
+    SELECT repository, count(*) FROM deleted GROUP BY repository ORDER BY repository
     """
 LISTING = SQL(
     """

@@ -32,7 +32,8 @@ def claim_directory(run: Path) -> TextIO:
 
 
 def claim_address(host: str, port: int) -> socket.socket:
-    """A listening socket; gunicorn inherits it, so nobody can take the port while gunicorn restarts."""
+    """A socket with that address, at which nobody can connect before listen(); gunicorn inherits it, so nobody can
+    take the port while gunicorn restarts."""
     if host.startswith(UNIX):
         return _claim_path(Path(host.removeprefix(UNIX)))
     family, address = _resolve(host, port)
@@ -40,11 +41,20 @@ def claim_address(host: str, port: int) -> socket.socket:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind(address)
-        listener.listen(BACKLOG)
     except OSError as error:
         listener.close()
         raise StartError(f"{host}:{port}: {_why(error)}") from None
     return listener
+
+
+def listen(listener: socket.socket) -> None:
+    """From now on clients may connect and wait. StartError where a program that claimed a port when we did (neither
+    listened, so both could) was quicker."""
+    try:
+        listener.listen(BACKLOG)
+    except OSError as error:
+        host, port = listener.getsockname()[:2]
+        raise StartError(f"{host}:{port}: {_why(error)}") from None
 
 
 def _claim_path(path: Path) -> socket.socket:
@@ -53,8 +63,7 @@ def _claim_path(path: Path) -> socket.socket:
     try:
         _remove_stale(path)
         listener.bind(str(path))
-        path.chmod(0o660)  # nobody can connect before listen()
-        listener.listen(BACKLOG)
+        path.chmod(0o660)
     except OSError as error:
         listener.close()
         raise StartError(f"{UNIX}{path}: {error.strerror or error}") from None
@@ -68,9 +77,15 @@ def _remove_stale(path: Path) -> None:
     if not path.is_socket():
         raise OSError(errno.EEXIST, "a file that is no socket lies there: set HOST")
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        if probe.connect_ex(str(path)) != errno.ECONNREFUSED:
+        if probe.connect_ex(str(path)) != errno.ECONNREFUSED or _is_bound(path):
             raise OSError(errno.EADDRINUSE, "another program listens there: stop it, or set HOST")
     path.unlink()
+
+
+def _is_bound(path: Path) -> bool:
+    """Whether a socket has that path, even one that does not listen yet (proc_net(5): the path ends its line)."""
+    lines = Path("/proc/net/unix").read_bytes().split(b"\n")
+    return any(line.endswith(b" " + os.fsencode(path)) for line in lines)
 
 
 def refuse(listener: socket.socket) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import urllib.parse
 from collections.abc import Iterable, Iterator
 
@@ -21,7 +22,7 @@ def base_url(settings: Settings) -> str:
 
 
 def greeting(settings: Settings, repositories: Iterable[Repository], token: str, seconds: float) -> Iterator[str]:
-    """The lines, in order; the token is shown only where this server made it."""
+    """The lines, in order; the token is shown only where this server made it, and not where it is given as ""."""
     url = base_url(settings)
     yield f"artifactapi is ready at {url} ({seconds:.1f} s)"
     if settings.auth == "open":
@@ -29,7 +30,8 @@ def greeting(settings: Settings, repositories: Iterable[Repository], token: str,
     elif settings.admin_token:
         yield "  admin token: as ADMIN_TOKEN says"
     else:
-        yield f"  admin token: {token} (kept in {settings.layout.admin_token})"
+        file = settings.layout.admin_token
+        yield f"  admin token: {token} (kept in {file})" if token else f"  admin token: kept in {file}"
     for repository in repositories:
         line = _line(repository, f"{url}/repository/{repository.name}", settings, token)
         yield f"  {repository.name}: {line}"
@@ -37,7 +39,8 @@ def greeting(settings: Settings, repositories: Iterable[Repository], token: str,
 
 def _line(repository: Repository, url: str, settings: Settings, token: str) -> str:
     if repository.kind is Kind.LOCAL:
-        shown = '"$ADMIN_TOKEN"' if settings.admin_token else token
+        read = f'"$(cat {shlex.quote(str(settings.layout.admin_token))})"'
+        shown = '"$ADMIN_TOKEN"' if settings.admin_token else token or read
         key = "" if settings.auth == "open" else f" -u admin:{shown}"
         return f"curl -f{key} -T FILE {url}/FILE"
     client, unknown = _CLIENTS.get(repository.package, _CURL)

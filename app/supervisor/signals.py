@@ -6,7 +6,7 @@ import signal
 from types import TracebackType
 
 STOP = frozenset({signal.SIGINT, signal.SIGTERM})
-ALL = STOP | {signal.SIGHUP, signal.SIGCHLD}
+ALL = STOP | {signal.SIGHUP, signal.SIGCHLD, signal.SIGALRM}  # the last one by our own timer
 
 
 class Stopped(Exception):
@@ -26,12 +26,16 @@ class Signals:
         signal.pthread_sigmask(signal.SIG_SETMASK, self._before)
 
     def wait(self, seconds: float) -> signal.Signals | None:
-        """The next signal, or None after `seconds`. Raises Stopped for those that ask for the end.
+        """The next signal, or None after `seconds` (more than 0). Raises Stopped for those that ask for the end.
 
         A SIGHUP by the kernel (si_code above 0, sigaction(2)) means that the terminal is gone: an end, too.
         """
-        found = signal.sigtimedwait(ALL, seconds)
-        if found is None:
+        # Not sigtimedwait(): in CPython 3.11 it returns garbage, which may be any signal, to a process that was
+        # stopped (SIGSTOP) until after its time.
+        signal.setitimer(signal.ITIMER_REAL, seconds)
+        found = signal.sigwaitinfo(ALL)
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        if found.si_signo == signal.SIGALRM:
             return None
         number = signal.Signals(found.si_signo)
         if number in STOP or (number == signal.SIGHUP and found.si_code > 0):

@@ -1,6 +1,6 @@
 """`artifactapi run`: starts, watches, reloads and stops all processes of one node.
 
-start:  remotes.json -> lock -> orphans -> port -> postgres, valkey -> migrations -> fills -> gunicorn
+start:  remotes.json -> lock -> orphans -> port -> postgres, valkey -> migrations -> fills -> listen, gunicorn
 watch:  a child ended -> started again; SIGHUP -> a valid remotes.json is taken over; SIGINT, SIGTERM -> stop
 stop:   gunicorn (its requests end) -> fills (its downloads end) -> postgres, valkey
 """
@@ -10,24 +10,26 @@ from __future__ import annotations
 import contextlib
 import logging
 import signal
+import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from app import metric_files, repositories
 from app.config import Settings
-from app.errors import StoreDown
 from app.problems import ConfigError
-from app.stores.postgres import migrate
 from app.supervisor import claims, commands
 from app.supervisor.embedded import GRACE, Postgres, Server, Valkey
 from app.supervisor.greeting import greeting
+from app.supervisor.migration import Migration, begun
 from app.supervisor.probe import why_not_ready
 from app.supervisor.processes import POLL, Process, StartError, sweep
 from app.supervisor.signals import Signals, Stopped
 from app.supervisor.watched import Watched
 
-STORES_READY = 60.0  # seconds: initdb on a slow disk, or an external database that starts after us
+STORES_READY = 60.0  # seconds: initdb on a slow disk
+DATABASE_READY = 5.0  # seconds for an external database that does not answer, or takes no writes
+LONGEST_MIGRATION = 200.0  # seconds: what stores/postgres.py waits for a table in use, and a little
 LONGEST_STOP = 35.0  # seconds: gunicorn's graceful_timeout, a fill's last 30 s, and a little
 TOLD_AGAIN = 30.0  # seconds between two lines about not being ready
 
@@ -69,11 +71,12 @@ class Supervisor:
         fills = claimed.enter_context(claims.claim_unix_socket(self._layout.socket("fills.sock")))
         self._token = self._settings.admin_token or claims.admin_token(self._layout.admin_token)
         stores = self._start_stores(signals)
-        self._migrate(stores.database_url, signals)
+        self._await_schema(signals, Migration(lambda: begun(stores.database_url)))
         claims.write_private(self._layout.run / commands.URLS, stores.to_json())
         claims.write_private(self._snapshot, repositories.snapshot(self._settings.config_path))
         environ = {**self._environ, **commands.environment(self._layout, stores, self._token)}
         self._spawn("fills", lambda: Process.start(commands.fills(self._layout, environ, fills.fileno())))
+        claims.listen(web)
         self._spawn("gunicorn", lambda: Process.start(commands.gunicorn(self._layout, environ, web.fileno())))
 
     @property
@@ -121,17 +124,20 @@ class Supervisor:
                 signals.wait(POLL)
         return commands.Stores(self._settings.database_url or postgres.url, self._settings.redis_url or valkey.url)
 
-    def _migrate(self, database_url: str, signals: Signals) -> None:
-        """Give an external database time to come up, as one that starts together with us needs."""
-        deadline = time.monotonic() + STORES_READY
-        while True:
-            try:
-                return migrate(database_url)
-            except StoreDown as error:
-                if time.monotonic() > deadline:
-                    raise StartError(f"the database does not answer: {error.message}") from None
-                log.warning("waiting for the database: %s", error.message)
-            signals.wait(1.0)
+    def _await_schema(self, signals: Signals, migration: Migration) -> None:
+        """An external database may come later: most of what is stored can be served without it."""
+        self._migration, embedded = migration, self._settings.database_url is None
+        asked = time.monotonic()
+        while not migration.done:
+            migration.look()
+            waited = time.monotonic() - asked
+            late = migration.problem and waited > (STORES_READY if embedded else DATABASE_READY)
+            if late and embedded:
+                raise StartError(f"the database does not take its schema: {migration.problem}")
+            if late or waited > LONGEST_MIGRATION:
+                log.warning("started without the database: %s", migration.problem or "its tables are in use")
+                break
+            signals.wait(POLL)
 
     def _watch(self, signals: Signals) -> None:
         ready, told = False, time.monotonic()
@@ -141,21 +147,16 @@ class Supervisor:
                 self._reload()
             for child in self._watched.values():
                 self._look_after(child)
+            self._migration.look()
+            metric_files.forget_gauges(self._layout.metrics)
             if not ready:
                 ready, told = self._announce(told)
 
     def _look_after(self, child: Watched) -> None:
         if (reason := child.crashed()) is not None:
             log.error("%s ended (%s) and is started again", child.name, reason)
-            self._forget_gauges()
         if child.start_if_due():
             log.info("%s started", child.name)
-
-    def _forget_gauges(self) -> None:
-        """What dead processes had in progress is not summed on; prometheus_client names its files by pid."""
-        for gauge in self._layout.metrics.glob("gauge_live*_*.db"):
-            if not Path("/proc", gauge.stem.rpartition("_")[2]).exists():
-                gauge.unlink(missing_ok=True)
 
     def _announce(self, told: float) -> tuple[bool, float]:
         """Say once that it serves; until then say now and then why it does not."""
@@ -164,7 +165,8 @@ class Supervisor:
             known = repositories.load(self._snapshot)
             seconds = time.monotonic() - self._begun
             shown = [*known.remotes.values(), *known.locals.values()]
-            for line in greeting(self._settings, shown, self._token, seconds):
+            token = self._token if sys.stdout.isatty() else ""  # anything else keeps what it is told
+            for line in greeting(self._settings, shown, token, seconds):
                 self._say(line)
             return True, told
         if time.monotonic() - told < TOLD_AGAIN:

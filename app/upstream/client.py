@@ -8,6 +8,7 @@ import urllib.parse
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from functools import cache, partial
+from http.client import TOO_MANY_REQUESTS
 from importlib.metadata import PackageNotFoundError, version
 
 import urllib3
@@ -46,8 +47,8 @@ class Upstreams:
         """Ask for a resource, GET or HEAD; the answer of any final status, its body still to be read.
 
         `validators` are If-None-Match and If-Modified-Since. The base URLs are tried in order while they cannot
-        be reached, time out or answer 5xx, those that rest left out; mirrors of a list (mirrors.py) also where they
-        have no such thing.
+        be reached, time out, lie or answer 429 or 5xx, those that rest left out: what else they say (403, 404) is
+        the answer. Mirrors of a list (mirrors.py) are also passed by where they have no such thing.
         Raises Unavailable "offline" and "upstream_breaker_open", UpstreamTimeout, UpstreamUnreachable,
         UpstreamLied (what came is not HTTP, or not what was asked), UpstreamDenied "upstream_redirect_refused",
         and of token endpoints UpstreamDenied (also "upstream_realm_refused") and UpstreamError.
@@ -62,11 +63,11 @@ class Upstreams:
         for base in earlier:
             try:
                 download = self._visit(resource, base, method, validators or {})
-            except (Resting, UpstreamTimeout, UpstreamUnreachable) as error:
+            except (Resting, UpstreamTimeout, UpstreamUnreachable, UpstreamLied) as error:
                 if error.code == "upstream_busy":  # the next one shares the remote's limits
                     raise
             else:
-                if download.status < 500:
+                if download.status < 500 and download.status != TOO_MANY_REQUESTS:
                     return download
                 download.close()
         return self._visit(resource, last, method, validators or {})
@@ -99,6 +100,7 @@ class Upstreams:
         """Forget what was learned of upstreams that are not these repositories' any more."""
         known = list(repositories)
         self.breakers.keep(known)
+        self.mirrors.keep(known)
         with self._lock:
             gone = [self._diallers.pop(name) for name in set(self._diallers) - {each.name for each in known}]
         for dialler in gone:

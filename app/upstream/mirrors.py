@@ -14,7 +14,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from copy import copy
 from dataclasses import dataclass, field, replace
 
@@ -125,6 +125,12 @@ class Mirrors:
         if mirror:
             self._rest(listed, mirror)
 
+    def keep(self, repositories: Iterable[Repository]) -> None:
+        """Forget every list that is not one of these repositories' any more."""
+        wanted = {each.name: _source(each) for each in repositories}
+        with self._lock:
+            self._lists = {name: kept for name, kept in self._lists.items() if kept.source == wanted.get(name)}
+
     def health(self, name: str, found: tuple[Health, ...]) -> tuple[Health, ...]:
         """The same with the rests of this remote's mirrors; the list's own server is told of where it is unwell."""
         listed, now = self._lists.get(name), self.clock()
@@ -152,8 +158,10 @@ class Mirrors:
         return download
 
     def _rest(self, listed: _List, mirror: str) -> None:
+        now = self.clock()
         with self._lock:
-            listed.resting[mirror] = self.clock() + REST
+            listed.resting = {each: until for each, until in listed.resting.items() if until > now}
+            listed.resting[mirror] = now + REST
 
     def _remember(self, listed: _List, url: str, mirror: str) -> None:
         with self._lock:
@@ -165,7 +173,7 @@ class Mirrors:
 
     def _listed(self, repository: Repository) -> _List:
         """What is known of the repository's list; nothing where a reload gave it another URL."""
-        source = repository.metalink or repository.mirrorlist or ""
+        source = _source(repository)
         with self._lock:
             known = self._lists.get(repository.name)
             if known is None or known.source != source:
@@ -208,6 +216,11 @@ class Mirrors:
             return metalink.read_metalink(body) if repository.metalink else metalink.read_mirrorlist(body)
         except ValueError as error:
             raise UpstreamLied(f"upstream {url.netloc}: its list of mirrors {error}") from None
+
+
+def _source(repository: Repository) -> str:
+    """The URL of its list; "" where it has none."""
+    return repository.metalink or repository.mirrorlist or ""
 
 
 def _root(source: str) -> str:

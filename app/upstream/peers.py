@@ -25,6 +25,7 @@ from app.upstream.download import Download
 from app.upstream.hops import Hop, follow
 
 PATH = "/api/v1/fills"
+SLACK = 10.0  # seconds
 FIRST_BYTE = 10.0  # seconds; then this node asks upstream itself
 
 
@@ -33,14 +34,13 @@ class Peers:
 
     def __init__(self, address: str = "") -> None:
         self.address = address
-        self._dialler = Dialler(
-            UpstreamOptions(connect_timeout=2.0, first_byte_timeout=FIRST_BYTE, max_connections=256)
-        )
+        self._diallers: dict[float, Dialler] = {}
 
-    def open(self, holder: Holder, name: str) -> Download | None:
+    def open(self, holder: Holder, name: str, stall: float) -> Download | None:
         """The download of that name at the node that holds its lock; None where it has none to read.
 
-        Raises UpstreamError where that node cannot be asked.
+        `stall` are the seconds that upstream may be silent for within a body: that node bears so much, and this
+        one a little more. Raises UpstreamError where that node cannot be asked.
         """
         if not holder.address or holder.address == self.address:
             return None
@@ -48,9 +48,10 @@ class Peers:
         headers = HTTPHeaderDict({"Accept-Encoding": "identity"})
         headers["X-Fill"] = packed(name.encode("utf-8", "surrogatepass"))
         headers["Authorization"] = f"Fill {proof(holder.token, name)}"
-        release = self._dialler.reserve(url.netloc or "")
+        dialler = self._dialler(stall + SLACK)
+        release = dialler.reserve(url.netloc or "")
         try:
-            response, final = follow(self._dialler, Hop(url.url, url, "GET", headers))
+            response, final = follow(dialler, Hop(url.url, url, "GET", headers))
             download = Download(response, final.url, None, release)
         except BaseException:
             release()
@@ -59,6 +60,14 @@ class Peers:
             return download
         download.close()
         return None
+
+    def _dialler(self, stall: float) -> Dialler:
+        if stall not in self._diallers:  # one a value in remotes.json; two at once do no harm
+            limits = UpstreamOptions(
+                connect_timeout=2.0, first_byte_timeout=FIRST_BYTE, stall_timeout=stall, max_connections=256
+            )
+            self._diallers[stall] = Dialler(limits)
+        return self._diallers[stall]
 
 
 def proof(token: str, name: str) -> str:

@@ -36,7 +36,7 @@ def index() -> Response:
 def report() -> Response:
     """The stores' state decides; upstreams are told of, and what cannot be asked in time has none to tell."""
     stores = health.stores()
-    answers = health.asked({**stores, **health.fills()})
+    answers = health.asked({**stores, **health.fills()}, health.KEPT)
     checks = {"api": "healthy"} | {
         name: "healthy" if health.well(name, answers[name]) else "unhealthy" for name in stores
     }
@@ -60,10 +60,11 @@ def live() -> Response:
 @blueprint.get("/health/ready")
 def ready() -> Response:
     """Stored artifacts can be served: the bytes are readable, one of the two knows where they are, and the process
-    that sends everything large takes requests."""
-    answers = health.asked({**health.stores(), **health.fills()})
+    that sends everything large takes requests. That nothing can be written is /health's to tell."""
+    answers = health.asked({**health.reading(), **health.fills()}, health.KEPT)
     state = {name: health.well(name, answer) for name, answer in answers.items()}
-    well = state["storage"] and (state["redis"] or state["database"]) and state[health.FILLS]
+    known = state[health.REDIS] or state[health.READ_DATABASE]
+    well = state[health.READ_STORAGE] and known and state[health.FILLS]
     response = jsonify(status="ready" if well else "not ready")
     response.status_code = 200 if well else 503
     return response

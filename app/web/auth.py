@@ -4,10 +4,19 @@ from __future__ import annotations
 
 import hmac
 
-from flask import request
+from flask import Blueprint, Response, request
 
 from app.errors import Unauthorized
 from app.web.node import node
+
+blueprint = Blueprint("auth", __name__)
+
+
+@blueprint.get("/api/v1/may-write")
+def may_write() -> Response:
+    """204 or Unauthorized: what a proxy asks before it takes a large upload; no store is asked."""
+    require_admin()
+    return Response(status=204)
 
 
 def require_admin() -> None:

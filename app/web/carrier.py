@@ -154,6 +154,7 @@ class Carrier:
             body = peers.status(visits.fetch.upstreams, visits.flights)
             return wire.refuse(conn, ask, 200, (("Content-Type", "application/json"),), body)
         outcome = peers.joined(visits.flights, ask)
+        _settle(ask, outcome)
         return wire.deliver(conn, ask, peers.answer(outcome), outcome, delivery)
 
     def _resource(self, ask: Ask) -> Resource:

@@ -3,7 +3,8 @@
     the blob is   asked for                               answer
     a file        the whole body by a plain GET, where    200, X-Accel-Redirect and every header: nginx sends
                   nginx in front says that it can         the file, and these headers instead of its own
-    in S3         the whole body or one range by a GET    307, Location is a presigned link
+    in S3         the whole body or one range by a GET,   307, Location is a presigned link
+                  but below /api/v1/: that is a 200
 
 Everything else is sent by the fills process: nginx would judge ranges and validators by the file's time, S3 by its
 own ETag, and neither writes documents anew or hashes bytes before it sends them.
@@ -37,7 +38,8 @@ def elsewhere(settings: Settings, ask: Ask, resource: Resource, reply: Answer, s
     if resource.rendered or resource.repository.verify_on_read:
         return None
     if isinstance(served.file, Distant):
-        return _linked(reply, resource, served.file) if settings.s3_redirect else None
+        linked = settings.s3_redirect and ask.route != "api"
+        return _linked(reply, resource, served.file) if linked else None
     return _accelerated(settings.accel_redirect, ask, reply, served.entry.digest)
 
 

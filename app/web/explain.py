@@ -52,7 +52,7 @@ def get() -> Response:
 
 
 def explained(url: str, accept: str = "") -> Document:
-    """The answer of API.md for a client URL, or for its path alone; `accept` is the client's Accept header.
+    """What a client URL, or its path alone, means here and would get; `accept` is the client's Accept header.
 
     Raises BadRequest "not_a_client_url". Needs an application's context.
     """

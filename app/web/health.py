@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import logging
 import threading
+import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, wait
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from flask import current_app
@@ -18,7 +20,9 @@ from app.web.node import ask, node
 log = logging.getLogger(__name__)
 
 LIMIT = 2.5  # seconds for all answers together; stores have shorter limits of their own
+KEPT = 1.0  # seconds for which a good answer is given again: anyone may ask, and stores are written to for it
 FILLS = "fills"
+READ_DATABASE, REDIS, READ_STORAGE = "database (reading)", "redis", "storage (reading)"
 _EXTENSION = "artifactapi.questions"
 
 Told = Mapping[str, Any]  # what the fills process says of itself, as JSON: {"upstreams": ..., "fills": ...}
@@ -27,17 +31,28 @@ Told = Mapping[str, Any]  # what the fills process says of itself, as JSON: {"up
 class Questions:
     """What is asked at the same time, each on a thread; one that hangs is not asked a second time beside that."""
 
-    def __init__(self) -> None:
-        self._asked: dict[str, Future[Any]] = {}
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._asked: dict[str, tuple[float, Future[Any]]] = {}  # by name, with the second in which it was asked
 
-    def ask(self, questions: Mapping[str, Callable[[], Any]], seconds: float) -> dict[str, Future[Any]]:
-        """The answers by name; what is not here within `seconds` is not done()."""
+    def ask(
+        self, questions: Mapping[str, Callable[[], Any]], seconds: float, kept: float = 0.0
+    ) -> dict[str, Future[Any]]:
+        """The answers by name; what is not here within `seconds` is not done(). A good one is `kept` for so many
+        seconds; what failed is asked again, so that what is back is seen at once."""
         for name, question in questions.items():
-            if name not in self._asked or self._asked[name].done():
-                self._asked[name] = _begun(name, question)
-        asked = {name: self._asked[name] for name in questions}
+            if not self._stands(name, kept):
+                self._asked[name] = (self._clock(), _begun(name, question))
+        asked = {name: self._asked[name][1] for name in questions}
         wait(asked.values(), seconds)
         return asked
+
+    def _stands(self, name: str, kept: float) -> bool:
+        """Whether the last answer, or waiting for it, will do."""
+        if name not in self._asked:
+            return False
+        since, answer = self._asked[name]
+        return not answer.done() or (answer.exception() is None and self._clock() - since < kept)
 
 
 def _begun(name: str, question: Callable[[], Any]) -> Future[Any]:
@@ -58,8 +73,18 @@ def stores() -> dict[str, Callable[[], None]]:
     shelf = node().shelf
     return {
         "database": shelf.catalog.index.ping,
-        "redis": node().memory.ping,
+        REDIS: node().memory.ping,
         "storage": shelf.blobs.ping,
+    }
+
+
+def reading() -> dict[str, Callable[[], None]]:
+    """What answers where stored artifacts can be read, whether or not more can be stored."""
+    shelf = node().shelf
+    return {
+        READ_DATABASE: partial(shelf.catalog.index.ping, writes=False),
+        REDIS: node().memory.ping,
+        READ_STORAGE: partial(shelf.blobs.ping, writes=False),
     }
 
 
@@ -78,10 +103,10 @@ def fills() -> dict[str, Callable[[], Told]]:
     return {FILLS: told}
 
 
-def asked(questions: Mapping[str, Callable[[], Any]]) -> dict[str, Future[Any]]:
-    """All of them, within LIMIT."""
+def asked(questions: Mapping[str, Callable[[], Any]], kept: float = 0.0) -> dict[str, Future[Any]]:
+    """All of them, within LIMIT; see Questions.ask."""
     own: Questions = current_app.extensions.setdefault(_EXTENSION, Questions())
-    return own.ask(questions, LIMIT)
+    return own.ask(questions, LIMIT, kept)
 
 
 def well(name: str, answer: Future[Any]) -> bool:

@@ -63,7 +63,8 @@ def put(ask: Ask, target: Repository) -> Response:
     refuse_published(shelf, target, ask.path)
     with Upload(node().settings.layout.spool, ask.repository) as upload:
         kind = _multipart(upload) if request.mimetype == "multipart/form-data" else _raw(upload)
-        entry = publish(shelf, target, ask.path, upload, kind or guessed(ask.path))
+        with heartbeat.beating():
+            entry = publish(shelf, target, ask.path, upload, kind or guessed(ask.path))
     response = jsonify(repository=target.name, path=ask.path, size=entry.size, sha256=entry.digest)
     response.status_code = 201
     return response
@@ -71,7 +72,8 @@ def put(ask: Ask, target: Repository) -> Response:
 
 def delete(ask: Ask, target: Repository) -> Response:
     """204, or NotFound; the bytes stay until nothing refers to them and gc runs."""
-    withdraw(node().shelf, target, ask.path)
+    with heartbeat.beating():
+        withdraw(node().shelf, target, ask.path)
     return Response(status=204)
 
 

@@ -40,7 +40,8 @@ def joined(flights: Flights, asked: Ask) -> Arriving:
     if found is None or not peers.proven(found.token, asked.path, asked.headers.get("authorization", "")):
         raise NotFound("no such download runs here", code="unknown_fill")
     found.wait_for(Stage.ARRIVING, PATIENCE)
-    if found.head is None:
+    found.wait_for_bytes(PATIENCE)  # the head comes with them: who follows waits for a first byte, not for a head
+    if found.head is None or not (found.available or found.complete):
         raise NotFound("this download has no body to follow", code="unknown_fill")
     return Arriving(found, found.head, "")
 

@@ -87,8 +87,11 @@ def _response(ask: Ask, reply: Answer, served: Served) -> Response:
 def _bytes(part: bytes | Span, served: Served) -> bytes:
     if isinstance(part, bytes):
         return part
-    served.file.seek(part.start)
-    found = served.file.read(part.length or 0)  # a Distant reads all of it, too
+    try:
+        served.file.seek(part.start)
+        found = served.file.read(part.length or 0)  # a Distant reads all of it, too
+    except OSError as error:
+        raise StoreDown(f"the stored bytes cannot be read: {error.strerror}") from error
     if len(found) != part.length:
         raise StoreDown("the stored bytes ended early")
     return found

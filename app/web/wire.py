@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import socket
 import struct
@@ -13,7 +14,7 @@ from email.utils import formatdate
 from http import HTTPStatus
 
 from app.cache import Arriving, Outcome
-from app.errors import ArtifactError, Unavailable
+from app.errors import ArtifactError, StoreDown, Unavailable
 from app.resource import Ask, Headers
 from app.shelf import Served
 from app.stores.blobs import Distant
@@ -105,6 +106,10 @@ def _send_file(conn: socket.socket, fd: int, start: int, length: int, delivery: 
             sent = os.sendfile(conn.fileno(), fd, start, min(PIECE, end - start))
         except BlockingIOError:
             raise TimeoutError(f"the client took nothing for {STALLED} seconds") from None
+        except OSError as error:
+            if error.errno != errno.EIO:
+                raise
+            raise StoreDown("the disk cannot read the stored bytes") from error  # no client's doing
         if sent == 0:
             raise Unavailable("the stored bytes ended early")
         start += sent

@@ -16,6 +16,8 @@ from typing import Any
 import psycopg
 import pytest
 
+from app.layout import Layout
+from app.stores.filesystem import FilesystemBlobs
 from app.supervisor.embedded import Postgres, Valkey
 from tests.clients.conftest import (
     apk,
@@ -145,10 +147,11 @@ def _common(database: str, redis_url: str) -> dict[str, str]:
 def _storage(request: pytest.FixtureRequest, place: Path) -> dict[str, str]:
     """Files that nginx may read, by their group alone; or a bucket."""
     blobs = place / "blobs"
-    (blobs / "sha256").mkdir(parents=True, mode=0o711)
     if request.param == "file":
+        Layout(place / "shared", blobs).prepare()
+        base = FilesystemBlobs(blobs).base
         if os.geteuid() == 0:
-            os.chown(blobs / "sha256", -1, grp.getgrnam(GROUP).gr_gid)
+            os.chown(base, -1, grp.getgrnam(GROUP).gr_gid)
         return {"STORAGE_URL": f"file://{blobs}", "ACCEL_REDIRECT": "/_blobs/"}
     seaweed: SeaweedFS = request.getfixturevalue("seaweed")
     bucket = seaweed.bucket()

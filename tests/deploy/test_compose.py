@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import re
 import subprocess
@@ -90,6 +91,10 @@ def test_everything_waits_for_what_it_needs(composed: dict[str, Any]) -> None:
     assert (
         services["nginx"]["networks"]["front"]["ipv4_address"] == services["node1"]["environment"]["TRUSTED_PROXIES"]
     )
+    fixed = {name: services[name]["networks"]["front"]["ipv4_address"] for name in ("nginx", "node1", "node2")}
+    (front,) = composed["networks"]["front"]["ipam"]["config"]
+    hosts = list(ipaddress.ip_network(front["subnet"]).hosts())[1:]  # the first is the bridge's
+    assert len(set(fixed.values())) == 3 and all(ipaddress.ip_address(each) in hosts for each in fixed.values())
     assert composed["networks"]["stores"] == {"internal": True}
     assert all(set(services[name]["networks"]) == {"stores"} for name in ("postgres", "valkey", "seaweedfs"))
 

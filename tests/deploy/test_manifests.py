@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from app import repositories
+from app.supervisor.supervisor import DATABASE_READY, LONGEST_MIGRATION
 from tests.conftest import require
 from tests.deploy.front import DEPLOY, replaced
 from tests.deploy.shipped import STOPPING, kubernetes, settings_of
@@ -70,7 +71,10 @@ def test_a_pods_settings_are_ours(pod: dict[str, Any]) -> None:
     assert names.index("POD_IP") < names.index("NODE_URL")  # a variable is expanded only behind its definition
     assert container["envFrom"] == [{"secretRef": {"name": "artifactapi"}}]
     probes = {kind: container[f"{kind}Probe"]["httpGet"]["path"] for kind in ("startup", "liveness", "readiness")}
-    assert probes == {"startup": "/health/live", "liveness": "/health/live", "readiness": "/health/ready"}
+    assert set(probes.values()) == {"/health/live"}  # a store that all pods share takes none of them out
+    startup = container["startupProbe"]
+    assert startup["periodSeconds"] * startup["failureThreshold"] > LONGEST_MIGRATION + DATABASE_READY
+    assert settings.trusted_proxies == ()  # whom to trust is not known here
     pause = float(container["lifecycle"]["preStop"]["exec"]["command"][1])
     assert pod["terminationGracePeriodSeconds"] > STOPPING + pause
     assert (pod["securityContext"]["runAsNonRoot"], f"{pod['securityContext']['runAsUser']}:") == (True, "10001:")

@@ -26,7 +26,7 @@ from tests.clients.remote import Remote
 from tests.containers.images import image, layer, multi
 from tests.containers.skopeo import Skopeo
 from tests.deploy.conftest import TOKEN, Fleet
-from tests.deploy.front import Front, running
+from tests.deploy.front import Front, replaced, running
 from tests.faults.reader import Read, Reader
 from tests.stack import eventually, free_port
 
@@ -222,6 +222,79 @@ def test_an_upload_that_is_refused_unread_has_its_answer(fleet: Fleet) -> None:
             assert conn.recv(1000).startswith(b"HTTP/1.1 401 ")
 
 
+@FILES
+@pytest.mark.parametrize("token", [{}, {"Authorization": "Bearer another"}], ids=["anonymous", "wrong"])
+@pytest.mark.parametrize("size", [{"Content_Length": f"{64 << 30}"}, {"Transfer_Encoding": "chunked"}], ids=str)
+@pytest.mark.parametrize(("method", "path"), [("PUT", "/repository/team/x"), ("GET", "/")])
+def test_nobody_fills_nginxs_disk(
+    fleet: Fleet, method: str, path: str, size: dict[str, str], token: dict[str, str]
+) -> None:
+    """Who may not write is told so before a byte of a large body is taken."""
+    found = told(Reader(fleet.front.port, path, method=method, Connection="close", **size, **token))
+    assert (found.status, found.error) == (401, "unauthorized")
+    assert found.headers["www-authenticate"] == 'Basic realm="artifactapi", charset="UTF-8"'
+
+
+class Bare(Reader):
+    """One whose head need not be HTTP."""
+
+    def __init__(self, port: int, head: str) -> None:
+        self._raw, self._reset, self._method = bytearray(), False, ""
+        self._conn = socket.create_connection(("127.0.0.1", port), 30)
+        self._conn.sendall(f"{head}\r\nConnection: close\r\n\r\n".encode())
+
+
+def told(reader: Reader) -> Read:
+    """What is answered to a head whose body never comes."""
+    reader.until(1).finish_sending()
+    return reader.rest()
+
+
+@FILES
+def test_a_registry_refuses_in_its_own_form(fleet: Fleet) -> None:
+    for path in ("/v2/images/x/blobs/uploads/", "/repository/images/v2/x/blobs/uploads/"):
+        found = told(fleet.begin(path, "PUT", Content_Length="1000000"))
+        assert (found.status, json.loads(found.body)["errors"][0]["code"]) == (401, "UNAUTHORIZED")
+        assert found.headers["content-type"] == "application/json"
+
+
+@FILES
+@pytest.mark.parametrize(
+    ("change", "head", "status", "code"),
+    [
+        (("", ""), "GET /api/v1/fills HTTP/1.1\r\nHost: a", 404, "not_found"),
+        (("127.0.0.0/8     0;", "127.0.0.0/8     1;"), "GET /metrics HTTP/1.1\r\nHost: a", 404, "not_found"),
+        (("127.0.0.0/8     0;", "127.0.0.0/8     1;"), "PUT /cache/flush HTTP/1.1\r\nHost: a", 404, "not_found"),
+        (
+            ("client_max_body_size 0;", "client_max_body_size 1k;"),
+            "PUT /x HTTP/1.1\r\nHost: a\r\nContent-Length: 1025",
+            413,
+            "too_large",
+        ),
+        (("", ""), "PUT /cache/flush HTTP/1.1\r\nHost: a\r\nContent-Length: 70000", 413, "too_large"),
+        (("", ""), "GET /x HTTP/1.1", 400, "bad_request"),
+        (("", ""), "GET /%zz HTTP/1.1\r\nHost: a", 400, "bad_request"),
+        (("", ""), "what is this", 400, "bad_request"),
+        (("", ""), f"GET /x HTTP/1.1\r\nHost: a\r\nX: {'x' * 20_000}", 400, "bad_request"),
+        (("", ""), f"GET /{'x' * 20_000} HTTP/1.1\r\nHost: a", 414, "bad_request"),
+        (("", ""), "TRACE / HTTP/1.1\r\nHost: a", 405, "method_not_allowed"),
+    ],
+    ids=lambda value: value[:20] if isinstance(value, str) else None,
+)
+def test_what_nginx_refuses_itself_reads_like_the_application(
+    fleet: Fleet, tmp_path: Path, change: tuple[str, str], head: str, status: int, code: str
+) -> None:
+    with ExitStack() as stack:
+        front = fleet.front
+        if change != ("", ""):
+            front = fleet.locally(tmp_path / "nginx")
+            text = front.configuration.read_text("utf-8")
+            front.configuration.write_text(replaced(text, dict([change])), "utf-8")
+            stack.enter_context(running(front))
+        found = told(Bare(front.port, head))
+    assert (found.status, found.error) == (status, code)
+
+
 # those who are slow ---------------------------------------------------------------------------------------
 
 
@@ -369,11 +442,9 @@ def test_no_node_is_a_clear_answer(fleet: Fleet) -> None:
     ) as alone:
         found = Reader(alone.port, "/repository/up/x", Connection="close", X_Request_Id="mine").rest()
         image = Reader(alone.port, "/v2/images/x/tags/list", Connection="close").rest()
-    assert (found.status, found.headers["retry-after"], found.headers["content-type"]) == (
-        503,
-        "5",
-        "application/json",
-    )
+        upload = told(Reader(alone.port, "/repository/team/x", method="PUT", Content_Length="9000000"))
+    for each in (found, upload):
+        assert (each.status, each.error, each.headers["retry-after"]) == (503, "unavailable", "5")
     assert json.loads(found.body) == {"error": "unavailable", "message": "no node answers", "request_id": "mine"}
     assert (image.status, json.loads(image.body)["errors"][0]["code"]) == (503, "UNAVAILABLE")
 

@@ -7,7 +7,7 @@ import json
 import os
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ import pytest
 from app import repositories
 from app.eviction import ROW, Evictor, Limits, Round
 from app.fills import spool
+from app.maintenance import collect
 from app.stores.blobs import Room
 from app.stores.filesystem import FilesystemBlobs
 from tests.disk.index import age, entries, used
@@ -126,7 +127,9 @@ def test_many_names_of_the_same_bytes_are_not_free(node: Node, upstream: Upstrea
     assert len(entries(node)["up"]) == 20 - done.entries
 
 
-def test_garbage_goes_first_and_only_past_its_grace(node: Node, upstream: Upstream, small_disk: Any) -> None:
+def test_garbage_goes_once_room_is_made_and_only_past_its_grace(
+    node: Node, upstream: Upstream, small_disk: Any
+) -> None:
     disk: SmallDisk = small_disk("store", "8m")
     blobs = FilesystemBlobs(disk.place)
     for each in (node.carrier.engine.shelf, node.app.extensions["artifactapi"].shelf):
@@ -141,11 +144,57 @@ def test_garbage_goes_first_and_only_past_its_grace(node: Node, upstream: Upstre
     for blob in disk.place.rglob("sha256/??/*"):
         if blob.name != hashlib.sha256(noise("young", MIB)).hexdigest():
             os.utime(blob, times=(time.time() - 7200,) * 2)
-    done = evictor_of(node, free=str(disk.free + 1)).round()
-    assert (done.garbage, done.entries) == (1, 0)
+    evictor = evictor_of(node, free=str(disk.free + 1))
+    walk = blobs.walk
+    walked: list[set[str]] = []
+
+    def walking() -> Iterator[tuple[str, float]]:
+        walked.append(entries(node)["up"])
+        return walk()
+
+    blobs.walk = walking  # type: ignore[method-assign]
+    done = evictor.round()
+    assert (done.garbage, done.entries) == (1, 1)
+    assert walked == [{"b"}]
+    assert evictor_of(node, free=str(disk.free + 1)).round().garbage == 0, (
+        "it is looked for once an hour, by one node"
+    )
+    assert len(walked) == 1
     assert not old.exists()
     assert blobs.exists(hashlib.sha256(noise("young", MIB)).hexdigest())
-    assert entries(node) == {"up": {"a", "b"}}
+
+
+def test_what_storage_max_counts_is_not_looked_for_in_the_store(
+    node: Node, upstream: Upstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It counts what entries refer to, and the store may have millions of objects."""
+    fetched(node, upstream, "a", "b")
+    walked: list[FilesystemBlobs] = []
+    monkeypatch.setattr(FilesystemBlobs, "walk", walked.append)
+    assert evictor_of(node, most=KIB).round().entries == 2
+    assert walked == []
+
+
+def test_a_collection_ends_where_it_is_told_to(node: Node, tmp_path: Path) -> None:
+    shelf = node.carrier.engine.shelf
+    for name in ("a", "b", "c"):
+        (tmp_path / name).write_bytes(noise(name))
+        shelf.blobs.adopt(tmp_path / name, hashlib.sha256(noise(name)).hexdigest())
+    age(node)
+    answers = iter([False, True, True])
+    assert collect(shelf.catalog.index, shelf.blobs, stop=lambda: next(answers)).removed == 1
+    assert len(node.blobs()) == 2
+
+
+def test_without_redis_a_round_ends_one_epoch_and_not_one_an_entry(
+    tmp_path: Path, database_url: str, own_valkey: Any, remotes: dict[str, Any], upstream: Upstream
+) -> None:
+    with Node(tmp_path, database_url, own_valkey.url, remotes).running() as node:
+        fetched(node, upstream, *(f"{number}" for number in range(20)), size=KIB)
+        own_valkey.stop()
+        assert evictor_of(node, most=1).round().entries == 20
+        assert entries(node) == {}
+        assert node.carrier.engine.shelf.catalog.index.epochs() == {"up": 1}
 
 
 def test_what_upstream_no_longer_has_goes_last(node: Node, upstream: Upstream) -> None:

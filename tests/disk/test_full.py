@@ -112,6 +112,18 @@ def test_an_upload_that_has_no_room_leaves_nothing(full: Node, disk: SmallDisk) 
     assert body(full.get("/repository/team/file")) == noise("file", 2 * MIB)
 
 
+def test_a_full_node_is_unwell_and_stays_in_rotation(full: Node, disk: SmallDisk) -> None:
+    """All nodes of a fleet share their store: not one of them would be left to serve what is stored."""
+    assert full.admin("PUT", "/repository/team/file", b"mine").status_code == 201
+    disk.fill()
+    assert full.get("/health").get_json()["checks"]["storage"] == "unhealthy"
+    assert full.get("/health/ready").status_code == 200
+    hit = full.get("/repository/team/file")
+    assert (hit.headers["X-Cache"], body(hit)) == ("HIT", b"mine")
+    disk.relieve()
+    assert full.get("/health").status_code == 200
+
+
 def test_no_room_for_a_single_block(full: Node, disk: SmallDisk, upstream: Upstream) -> None:
     """Not even for a sidecar or the note of a lock."""
     upstream.put("/cold", noise("cold", 100))

@@ -38,18 +38,18 @@ def replayed(store: Blobs) -> tuple[list[Stored], list[tuple[str, str, int]], li
 
 def test_nothing_was_published(store: Blobs) -> None:
     assert replayed(store) == ([], [], [])
-    assert store.newest() == 0
+    assert store.noted(0) is None
 
 
 def test_the_highest_fence_of_a_path_wins(store: Blobs) -> None:
-    journal.published(store, "team", "b/ü#1", at(7, "new"))
-    journal.published(store, "team", "b/ü#1", at(3, "old"))
-    journal.published(store, "team", "a", at(4))
-    journal.withdrawn(store, "team", "a", 5)
-    journal.published(store, "team", "again", at(8))
-    journal.withdrawn(store, "team", "again", 9)
-    journal.published(store, "team", "again", at(10, "back"))
-    journal.published(store, "other", "a", at(1795000000000))
+    journal.published(store, 1, "team", "b/ü#1", at(7, "new"))
+    journal.published(store, 2, "team", "b/ü#1", at(3, "old"))
+    journal.published(store, 3, "team", "a", at(4))
+    journal.withdrawn(store, 4, "team", "a", 5)
+    journal.published(store, 5, "team", "again", at(8))
+    journal.withdrawn(store, 6, "team", "again", 9)
+    journal.published(store, 7, "team", "again", at(10, "back"))
+    journal.published(store, 8, "other", "a", at(1795000000000))
     published, withdrawn, reports = replayed(store)
     assert published == [
         Stored("other", "a", at(1795000000000)),
@@ -58,7 +58,24 @@ def test_the_highest_fence_of_a_path_wins(store: Blobs) -> None:
     ]
     assert withdrawn == [("team", "a", 5)]
     assert reports == []
-    assert store.newest() == 1795000000000
+    assert store.noted(7) == 8
+    assert store.noted(8) is None
+
+
+def test_records_are_found_by_number_beside_what_is_none(store: Blobs) -> None:
+    """Across the directories that a filesystem keeps them in, whose names are the first 17 digits."""
+    for number in (3, 999, 1000, 1795000000000):
+        store.note(f"{number:020d}-ab", b"{}")
+    if isinstance(store, FilesystemBlobs):
+        (store.journal / "README").write_text("of an operator")
+        (store.journal / "99999999999999999").mkdir()
+        (store.journal / "99999999999999999" / "zz.json").write_text("{}")
+    else:
+        store._s3.ask("put_object", Key=f"{store.prefix}journal/README", Body=b"of an operator")  # type: ignore[attr-defined]
+    assert store.noted(0) in (3, 999, 1000, 1795000000000)
+    assert store.noted(999) in (1000, 1795000000000)
+    assert store.noted(1000) == 1795000000000
+    assert store.noted(1795000000000) is None
 
 
 BROKEN = [
@@ -75,11 +92,26 @@ BROKEN = [
     b'{"version": 1, "op": "publish", "fence": 1, "repository": "r", "path": "p", "entry": {"size": 1}}',
     b'{"version": 1, "op": "publish", "fence": 1, "repository": "r", "path": "p", "entry": [1]}',
     b'{"version": 1, "op": "publish", "fence": 1, "repository": "r", "path": "p", "entry": {"digest": 1, "size": 2}}',
+    b'{"version": 1, "op": "withdraw", "fence": 1, "repository": "r", "path": "a\\u0000b"}',
+    *(
+        json.dumps(
+            {"version": 1, "op": "publish", "fence": 1, "repository": "r", "path": "p"}
+            | {"entry": {"digest": "0" * 64, "size": 2} | wrong}
+        ).encode()
+        for wrong in (
+            {"digest": "zz"},
+            {"checked": "now"},
+            {"etag": 5},
+            {"size": 1 << 63},
+            {"etag": "a\0b"},
+            {"kept": "\ud800"},
+        )
+    ),
 ]
 
 
 def test_a_record_that_cannot_be_read_is_reported_and_left_out(blobs: FilesystemBlobs) -> None:
-    journal.published(blobs, "team", "kept", at(1))
+    journal.published(blobs, 9, "team", "kept", at(1))
     for number, text in enumerate(BROKEN):
         blobs.note(f"{2 + number:020d}-ab", text)
     published, withdrawn, reports = replayed(blobs)
@@ -90,7 +122,7 @@ def test_a_record_that_cannot_be_read_is_reported_and_left_out(blobs: Filesystem
 
 
 def test_a_later_version_may_have_added_fields(blobs: FilesystemBlobs) -> None:
-    journal.published(blobs, "team", "a", at(1))
+    journal.published(blobs, 10, "team", "a", at(1))
     (text,) = blobs.notes()
     told = json.loads(text)
     told["fence"] = told["entry"]["fence"] = 2

@@ -12,6 +12,8 @@ from typing import Any
 import psycopg
 import pytest
 
+from app import maintenance
+from app.errors import Unavailable
 from app.stores.postgres import migrate
 from tests.disk.command import Told, artifactapi
 from tests.disk.index import age, entries
@@ -96,6 +98,18 @@ def test_a_lost_database_is_rebuilt_from_the_journal(place: Any, database_url: s
     assert node.get("/repository/again/a/two.bin").status_code == 404
 
 
+def test_a_redis_that_was_not_told_is_a_failure_to_be_seen(place: Any, database_url: str) -> None:
+    node = place(database_url)
+    put(node, "kept", b"kept")
+    drop(database_url)
+    told = artifactapi(node, "restore", "--from-store", REDIS_URL="")
+    assert told.out == "restored 1 hosted files, withdrew 0, 0 have no bytes\n"
+    assert told.status == 1
+    assert "artifactapi: warning: Redis was not told" in told.errors
+    told = artifactapi(node, "flush", "--remote", "up", REDIS_URL="")
+    assert (told.status, "artifactapi: warning: Redis was not told" in told.errors) == (0, True)
+
+
 def test_until_then_nothing_is_collected(place: Any, database_url: str) -> None:
     node = place(database_url)
     publish_all(node)
@@ -108,6 +122,41 @@ def test_until_then_nothing_is_collected(place: Any, database_url: str) -> None:
     served(node)
     assert artifactapi(node, "gc", "--grace", "0").out == "removed 3 of 8 blobs\n"
     served(node)
+
+
+def test_neither_asking_nor_downloads_wear_that_away(place: Any, database_url: str, upstream: Upstream) -> None:
+    """As often as a client repeats its upload, and however short the journal is."""
+    node = place(database_url)
+    put(node, "one", b"one")
+    put(node, "two", b"two")
+    drop(database_url)
+    migrate(database_url)
+    node = place(database_url)
+    shelf = node.carrier.engine.shelf
+    for number in range(5):
+        upstream.put(f"/{number}", b"cached")
+        assert node.get(f"/repository/up/{number}").status_code == 200
+        early = node.admin("PUT", "/repository/again/one", b"three")
+        assert (early.status_code, early.get_json()["error"]) == (503, "index_behind_journal")
+        with pytest.raises(Unavailable, match="restore --from-store"):
+            maintenance.collect(shelf.catalog.index, shelf.blobs, grace=-1)
+    restored(node)
+    assert body(node.get("/repository/again/one")) == b"one"
+    put(node, "one", b"three")
+    assert maintenance.collect(shelf.catalog.index, shelf.blobs, grace=-1).removed == 1
+
+
+def test_another_database_at_the_same_url_is_found_out(
+    node: Node, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A URL with several hosts leads to whichever takes writes."""
+    put(node, "one", b"one")
+    monkeypatch.setattr(maintenance, "TRUSTED", 0.0)
+    put(node, "one", b"two")
+    drop(database_url)
+    migrate(database_url)
+    early = node.admin("PUT", "/repository/again/one", b"three")
+    assert (early.status_code, early.get_json()["error"]) == (503, "index_behind_journal")
 
 
 def test_what_has_no_bytes_and_what_cannot_be_read_is_told(place: Any, database_url: str) -> None:

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
 import urllib.request
 from pathlib import Path
 
 import psycopg
+import pytest
 import redis
 
+from app.eviction import ROW
+from app.fills import __main__ as fills
+from app.fills.spool import Spool
+from tests.http.node import Node
 from tests.stack import Stack, StackFactory, eventually
 from tests.upstreams import Upstream
 
@@ -66,7 +72,7 @@ def test_what_was_used_is_known_when_room_is_made(
     eventually(lambda: not half.exists(), "what a dead process left is removed")
     eventually(lambda: stack.lines("made room"), "a line in the log")
     (line,) = stack.lines("made room")
-    assert (line["entries"], line["bytes"], line["used"]) == (3, 3 * SIZE, 5 * SIZE)
+    assert (line["entries"], line["bytes"], line["used"]) == (3, 3 * SIZE, 5 * (SIZE + ROW))
     metrics = stack.get("/metrics")[1].decode()
     assert f"artifactapi_storage_used_bytes {5.0 * SIZE}" in metrics
     assert 'artifactapi_storage_filesystem_bytes{what="free"}' in metrics
@@ -76,3 +82,24 @@ def test_what_was_used_is_known_when_room_is_made(
     assert stack.get("/repository/up/d") == (200, b"d" * SIZE)
     assert upstream.count() == 1
     stack.stop()
+
+
+def test_the_spools_of_uploads_that_died_go_while_it_runs(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker that is killed leaves one; the fills process lives on for months."""
+    monkeypatch.setattr(fills, "HOURLY", 0.05)
+    spools = node.settings.layout.spool
+    living = Spool(spools, "upload to team", 0)
+    stopping = threading.Event()
+    sweep = threading.Thread(target=fills._sweep, args=(node.carrier, spools, stopping))
+    sweep.start()
+    try:
+        dead, young = spools / "dead.0", spools / "young.0"
+        for path in (dead, young):
+            path.write_bytes(b"half")
+        old(dead, living.path)
+        eventually(lambda: not dead.exists(), "what a dead upload left is removed")
+        assert sorted(node.spools()) == sorted([living.path, young])
+    finally:
+        stopping.set()
+        sweep.join()
+        living.close()

@@ -89,6 +89,22 @@ def test_damage_is_put_aside_and_named(filled: Node, upstream: Upstream) -> None
     assert body(filled.get("/repository/again/mine")) == noise("mine")
 
 
+def test_a_published_file_that_was_damaged_is_repaired_by_the_same_bytes_only(node: Node) -> None:
+    """Of a repository in which nothing is published twice."""
+    for form in ("/repository/team", "/api/v1/local/team"):
+        assert node.admin("PUT", f"{form}/mine", noise("mine")).status_code in (201, 409)
+        damage(node, "mine")
+        assert artifactapi(node, "verify").status == 1
+        assert node.get(f"{form}/mine").status_code == 503
+        other = node.admin("PUT", f"{form}/mine", noise("other"))
+        assert (other.status_code, other.get_json()["error"]) == (409, "already_published")
+        assert node.get(f"{form}/mine").status_code == 503
+        assert node.admin("PUT", f"{form}/mine", noise("mine")).status_code == 201
+        assert body(node.get(f"{form}/mine")) == noise("mine")
+        assert node.admin("PUT", f"{form}/mine", noise("mine")).status_code == 409
+    assert artifactapi(node, "verify").status == 0
+
+
 def test_one_repository_and_what_is_missing(filled: Node) -> None:
     damage(filled, "bad")
     blob(filled, "mine").unlink()

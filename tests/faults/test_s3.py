@@ -86,6 +86,7 @@ def every_question(blobs: S3Blobs, file: Path) -> list[Callable[[], object]]:
         lambda: blobs.note(f"{1:020}-ab", b"{}"),
         blobs.reap,
         blobs.ping,
+        lambda: blobs.ping(writes=False),
     ]
 
 
@@ -164,6 +165,9 @@ class TestRefusals:
         with pytest.raises(StoreDown) as caught:
             stored.adopt(file, digest_of(body))
         assert caught.value.code == "storage_full"
+        with pytest.raises(StoreDown):
+            stored.ping()
+        stored.ping(writes=False)
         assert file.exists()
         assert distant(stored, DIGEST).read() == BODY
         assert not stored.exists(digest_of(body))
@@ -179,6 +183,13 @@ class TestBodies:
         assert b"".join(body.span(0, len(BIG))) == BIG
         starts = [int(each.range.removeprefix("bytes=").partition("-")[0]) for each in proxy.asked]
         assert starts == [65_536, 365_536, 565_536]
+
+    def test_one_that_breaks_time_and_again_ends_well_where_it_gets_on(self, stored: S3Blobs, proxy: Proxy) -> None:
+        body = distant(stored, digest_of(BIG))
+        proxy.clear()
+        proxy.cut(270_000, times=None)
+        assert b"".join(body.span(0, len(BIG))) == BIG
+        assert len(proxy.asked) == 4
 
     @pytest.mark.parametrize("after", [0, 10, 100_000])
     def test_one_that_always_breaks_ends_in_an_error(self, stored: S3Blobs, proxy: Proxy, after: int) -> None:
@@ -250,11 +261,6 @@ class TestUploads:
         blobs.adopt(file, digest_of(HUGE))
         assert distant(blobs, digest_of(HUGE)).read() == HUGE
 
-    def test_a_server_without_conditions(self, blobs: S3Blobs, spool: Spool, proxy: Proxy) -> None:
-        proxy.refuse(501, "NotImplemented", "PUT", times=1)
-        blobs.adopt(spool(BODY), DIGEST)
-        assert distant(blobs, DIGEST).read() == BODY
-
 
 class TestOutages:
     def test_stopped_and_started_again(
@@ -286,7 +292,30 @@ class TestOutages:
                 blobs.open(DIGEST)
             with pytest.raises(StoreDown, match="a moment ago") as caught:
                 blobs.open(DIGEST)
+            silent.setblocking(False)
+            silent.accept()[0].close()
+            with pytest.raises(BlockingIOError):  # nobody waited for a second answer
+                silent.accept()
         assert 0 < caught.value.retry_after <= 30
+
+    @pytest.mark.parametrize("ask", [lambda blobs: blobs.open(DIGEST), lambda blobs: list(blobs.walk())])
+    def test_one_that_failed_is_awaited_for_a_moment(
+        self, bucket: Bucket, monkeypatch: pytest.MonkeyPatch, ask: Callable[[S3Blobs], object]
+    ) -> None:
+        monkeypatch.setattr(s3_client, "PROBE", 0.05)
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            blobs = S3Blobs(bucket.name, "", f"http://127.0.0.1:{server.getsockname()[1]}")
+            breaker = blobs._s3._breaker
+            breaker.trip(OSError("gone"))
+            time.sleep(0.06)
+            with pytest.raises(StoreDown, match="within"):
+                ask(blobs)
+            server.settimeout(10)
+            with server.accept()[0] as late:
+                assert late.recv(1 << 16).startswith(b"GET ")
+                late.sendall(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")
+                blobs._s3._trial.join(10)
+            assert not breaker.failing
 
     @pytest.mark.parametrize("missing", ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"])
     def test_without_keys(

@@ -223,6 +223,19 @@ def test_the_next_base_url_answers_for_a_broken_one(visitor: Visitor, there: Ups
         visitor.get((dead, bad.url))
 
 
+def test_it_answers_for_one_that_lies_or_has_enough_of_us(visitor: Visitor, there: Upstream) -> None:
+    with saying(b"\x16\x03\x01 not http\r\n\r\n") as mute:
+        assert visitor.get((mute, there.url)).body == BODY
+    bad = Upstream()
+    bad.put("/f", b"wrong")
+    faults: list[Fault] = [bad.partial, lambda: bad.status(429)]
+    for fault in faults:
+        fault()
+        assert visitor.get((bad.url, there.url)).body == BODY
+        bad.clear()
+    bad.stop()
+
+
 def test_a_404_is_not_failed_over(visitor: Visitor, there: Upstream) -> None:
     other = Upstream()
     assert visitor.get((other.url, there.url)).status == 404

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from app.errors import Unavailable, UpstreamError, UpstreamUnreachable
@@ -79,3 +81,20 @@ def test_a_long_list_has_few_breakers(visitor: Visitor) -> None:
     for number in range(2 * MOST):
         breakers.of(repository, f"http://127.0.0.1:{number + 1}/m")
     assert len(breakers.health()["remote"]) == MOST
+
+
+def test_what_ended_and_what_is_gone_is_not_kept(
+    visitor: Visitor, upstream: Upstream, fleet: Fleet, slow_clock: Clock
+) -> None:
+    first, second = fleet(2)
+    offer(upstream, first, second)
+    listed, lists = remote(visitor, upstream), visitor.upstreams.mirrors._lists
+    assert listed.get()[0] == 200
+    for bad in (first, second):
+        listed.demote(f"{bad.url}/m/f")
+        assert list(lists["mirrored"].resting) == [f"{bad.url}/m"]
+        slow_clock.now += REST + 1
+    visitor.upstreams.keep([listed.repository])
+    assert list(lists) == ["mirrored"]
+    visitor.upstreams.keep([replace(listed.repository, mirrorlist=f"{upstream.url}/other", metalink=None)])
+    assert not visitor.upstreams.mirrors._lists

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from typing import Any
 import redis
 
 from app.supervisor.embedded import Valkey
+from app.web.health import KEPT
 from soak.client import Answer
 from tests.faults.door import noise
 from tests.fleet.fleet import flush, get, put
@@ -37,7 +39,8 @@ class Ward:
             link.well()
 
     def prepare(self, case: str) -> None:
-        """Have a body of every kind stored, and remembered by Redis."""
+        """Have a body of every kind stored, and remembered by Redis; whether all is well is forgotten meanwhile."""
+        forgotten = time.monotonic() + KEPT
         for kind in ("fresh", "large", "expired", "missing"):
             self.upstream.put(_file(kind, case), body_of(kind, case))
         for kind in ("fresh", "large", "expired"):
@@ -47,6 +50,7 @@ class Ward:
         self._remember_at_once()
         assert get(self.node, _path("hosted", case)).status == 200
         assert put(self.node, _path("unknown", case), body_of("unknown", case)).status == 201
+        time.sleep(max(0.0, forgotten - time.monotonic()))
 
     def _stored(self, path: str) -> bool:
         return get(self.node, path).cache in ("HIT", "REVALIDATED")

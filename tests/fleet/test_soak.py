@@ -1,22 +1,23 @@
-"""A short soak run: two minutes where CI is set, else just long enough to see that it runs.
+"""A short soak run: two minutes and a seed of its own where CI is set, else just long enough to see that it runs.
 
-SEED and SOAK_SECONDS in the environment change what it does; the seed is printed with the report.
+SEED and SOAK_SECONDS in the environment change what it does; the seed is printed before it and with the report.
 """
 
 from __future__ import annotations
 
 import os
+import random
 from itertools import islice
 
 import pytest
 
 from soak import bodies
-from soak.chaos import plans
+from soak.chaos import LEAST, LONG, MOST, STORES, plans
 from soak.client import Answer
 from soak.judge import DEFECT, LOST, OLD, WRONG, judged, judged_head, judged_hosted, judged_range
 from soak.run import run
 
-SEED = os.environ.get("SEED", "4")
+SEED = os.environ.get("SEED") or (str(random.SystemRandom().randrange(10**6)) if os.environ.get("CI") else "4")
 SECONDS = float(os.environ.get("SOAK_SECONDS", "120" if os.environ.get("CI") else "12"))
 
 
@@ -29,6 +30,14 @@ def test_nothing_is_wrong_or_lost() -> None:
 
 def test_the_same_seed_is_the_same_order() -> None:
     assert list(islice(plans("a", 2), 50)) == list(islice(plans("a", 2), 50)) != list(islice(plans("b", 2), 50))
+
+
+def test_a_long_run_has_long_faults_of_stores() -> None:
+    short, long = (list(islice(plans("a", 2, long=each), 300)) for each in (False, True))
+    assert all(LEAST <= plan.lasts <= MOST for plan in short)
+    kinds = {(plan.target, plan.how) for plan in long if plan.lasts > MOST}
+    assert kinds == {(store, how) for store in STORES for how in ("frozen-long", "killed-long")}
+    assert all(LONG[0] <= plan.lasts <= LONG[1] for plan in long if plan.lasts > MOST)
 
 
 FIXED, LIVE, HOSTED = "/fixed/1", "/live/1", "/hosted/1"

@@ -8,10 +8,17 @@ from typing import Any
 
 import pytest
 
+from app.web import health
 from tests.http.node import Node
 from tests.upstreams import Upstream
 
 QUICK = {"connect_timeout": 1, "first_byte_timeout": 1, "stall_timeout": 1}
+
+
+@pytest.fixture(autouse=True)
+def _asked_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    """/health asks each time, so that a test sees at once what it has just broken."""
+    monkeypatch.setattr(health, "KEPT", 0.0)
 
 
 @pytest.fixture

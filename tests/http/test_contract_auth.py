@@ -13,6 +13,7 @@ from tests.upstreams import Upstream
 
 GUARDED = [
     ("GET", "/config"),
+    ("GET", "/api/v1/may-write"),
     ("PUT", "/cache/flush"),
     ("PUT", "/cache/flush?remote=nope"),
     ("PUT", "/cache/flush?mode=garbage"),
@@ -73,6 +74,7 @@ def test_only_the_token_opens(node: Node) -> None:
         assert node.get("/config", Authorization=credentials).status_code == 401, credentials
     for credentials in RIGHT:
         assert node.get("/config", Authorization=credentials).status_code == 200, credentials
+        assert node.get("/api/v1/may-write", Authorization=credentials).status_code == 204, credentials
 
 
 def test_a_refused_upload_stores_nothing(node: Node) -> None:
@@ -84,6 +86,7 @@ def test_a_refused_upload_stores_nothing(node: Node) -> None:
 def test_an_open_node_needs_no_token(node: Node) -> None:
     with worker(node, auth="open") as client:
         assert client.get("/config").status_code == 200
+        assert client.get("/api/v1/may-write").status_code == 204
         assert client.put("/repository/team/a", data=b"a").status_code == 201
         assert client.put("/api/v1/remote/up/a", data=b"a").status_code == 400
         assert client.put("/cache/flush").status_code == 200

@@ -5,10 +5,13 @@ from __future__ import annotations
 import hashlib
 from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
-from threading import Barrier
+from threading import Barrier, Semaphore
 
+import psycopg
 import pytest
 
+from app.stores import statements
+from app.web import heartbeat
 from tests.http.node import ADMIN, Node, body
 from tests.http.variant import NOBODY, without_storage, worker
 from tests.upstreams import Upstream
@@ -99,6 +102,25 @@ def test_an_empty_file(node: Node) -> None:
         assert node.head(path).headers["Content-Length"] == "0"
         assert node.get(path, Range="bytes=0-0").status_code == 416
         assert node.get(path, If_None_Match=got.headers["ETag"]).status_code == 304
+
+
+@pytest.mark.parametrize(("method", "status"), [("PUT", 201), ("DELETE", 204)])
+def test_a_worker_whose_stores_take_their_time_gives_signs_of_life(
+    node: Node, database_url: str, monkeypatch: pytest.MonkeyPatch, method: str, status: int
+) -> None:
+    """Without them gunicorn kills it after a minute; here somebody holds the lock that a change of a file needs."""
+    signs = Semaphore(0)
+    monkeypatch.setattr(heartbeat, "EVERY", 0.02)
+    path = "/repository/again/a"
+    assert node.admin("PUT", path, b"first").status_code == 201
+    monkeypatch.setattr(heartbeat, "beat", signs.release)
+    with ThreadPoolExecutor(1) as pool, psycopg.connect(database_url) as connection:
+        connection.execute(statements.LOCK, [statements.number("file", "again/a")])
+        change = pool.submit(node.admin, method, path, b"second" if method == "PUT" else None)
+        seen = [signs.acquire(timeout=5) for _ in range(20)]  # far more than one for each piece of the body
+        connection.rollback()
+        assert change.result(20).status_code == status
+    assert all(seen)
 
 
 BOUNDARY = "multipart/form-data; boundary=b"

@@ -14,11 +14,12 @@ from typing import Any
 
 import pytest
 
+from app.errors import StoreDown
 from app.upstream.breaker import FAILURES, FIRST
 from app.web import health
 from app.web.health import LIMIT, Questions
 from tests.http.node import Node, body
-from tests.http.variant import worker
+from tests.http.variant import NOBODY, without_storage, worker
 from tests.upstreams import Upstream
 
 SLACK = 1.5  # seconds, on a busy machine
@@ -152,6 +153,46 @@ def test_what_hangs_is_not_asked_twice() -> None:
     released.set()
     assert told["slow"].result(5) == "at last"
     assert questions.ask({"slow": hang}, 5)["slow"].result() == "at last" and len(asked) == 2
+
+
+def test_a_good_answer_stands_for_a_moment_and_a_bad_one_does_not() -> None:
+    now, asked = [0.0], []
+
+    def ask() -> None:
+        asked.append(now[0])
+        if now[0] < 1:
+            raise StoreDown("away")
+
+    questions = Questions(lambda: now[0])
+    for now[0] in (0.0, 0.1, 1.0, 1.9, 2.0, 2.9):
+        questions.ask({"store": ask}, 5, 1.0)
+    assert asked == [0.0, 0.1, 1.0, 2.0]
+    questions.ask({"store": ask}, 5)
+    assert asked[4:] == [2.9], "unless it has to be new"
+
+
+def test_who_asks_often_is_told_what_was_known_a_moment_ago(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(health, "KEPT", 60.0)
+    paths = ("/health", "/health/ready")
+    assert [node.get(path).status_code for path in paths] == [200, 200]
+    with without_storage(node):
+        assert [node.get(path).status_code for path in paths] == [200, 200]
+        monkeypatch.setattr(health, "KEPT", 0.0)
+        assert [node.get(path).status_code for path in paths] == [503, 503]
+        monkeypatch.setattr(health, "KEPT", 60.0)
+    assert [node.get(path).status_code for path in paths] == [200, 200], "what is back is seen at once"
+
+
+def test_a_database_that_takes_no_writes_is_ready_alone(node: Node, database_url: str) -> None:
+    assert node.admin("PUT", "/repository/team/x", b"mine").status_code == 201
+    mark = "&" if "?" in database_url else "?"
+    reading = f"{database_url}{mark}options=-cdefault_transaction_read_only%3Don"
+    with worker(node, database_url=reading, redis_url=NOBODY["redis_url"]) as client:
+        hit = client.get("/repository/team/x")
+        assert (hit.status_code, hit.headers["X-Cache"], hit.get_data()) == (200, "HIT", b"mine")
+        checks = client.get("/health").get_json()["checks"]
+        assert (checks["database"], checks["storage"]) == ("unhealthy", "healthy")
+        assert client.get("/health/ready").status_code == 200
 
 
 def test_a_remote_that_is_no_longer_configured_is_not_listed(

@@ -9,8 +9,9 @@ from contextlib import contextmanager
 import pytest
 from werkzeug.test import TestResponse
 
+from app.errors import UpstreamUnreachable
 from app.fills.fill import Fill
-from app.fills.spool import Head
+from app.fills.spool import Head, Spool
 from app.upstream.peers import PATH, packed, proof, proven, unpacked
 from tests.http.node import Node, body
 from tests.stack import eventually
@@ -53,6 +54,28 @@ def test_the_proof_opens_it(node: Node, upstream: Upstream) -> None:
     head = Head.from_line(answer.headers["X-Fill-Head"])
     assert (answer.status_code, head.length) == (200, len(CONTENT))
     assert "Server" not in answer.headers
+
+
+def test_a_proxy_of_http_1_0_sees_the_end_or_nothing(node: Node) -> None:
+    """A body of unknown length has no other end there than the connection's, so it waits for the verdict."""
+    fill = Fill("up@0/x")
+    fill.token = "token"
+    spool = Spool(node.settings.layout.spool, fill.name, 5)
+    fill.arrive(Head("text/plain", None), spool)
+    spool.write(b"x" * 200_000)
+    fill.progress(spool.size)
+    flights = node.carrier.engine.flights
+    flights._running[fill.name] = fill
+    breaks = threading.Timer(0.5, lambda: fill.fail(UpstreamUnreachable("it broke off")))
+    breaks.start()
+    try:
+        shown = {"X-Fill": packed(fill.name.encode()), "Authorization": f"Fill {proof('token', fill.name)}"}
+        old = {"SERVER_PROTOCOL": "HTTP/1.0"}
+        assert node.client.get(PATH, headers=shown, environ_overrides=old).status_code == 502
+    finally:
+        breaks.join()
+        del flights._running[fill.name]
+        spool.close()
 
 
 def test_nothing_else_does(node: Node, upstream: Upstream) -> None:

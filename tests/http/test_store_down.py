@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
 
+from app.resource import Digest
+from tests.faults.test_upstream_mirrors import hashed, metalink
 from tests.http.node import Node, body
 from tests.upstreams import Upstream
 
 UP = "/repository/up"
 LARGE = bytes(range(256)) * 4096  # 1 MiB
+REPOMD = b'<?xml version="1.0"?><repomd xmlns="http://linux.duke.edu/metadata/repo"></repomd>'
+PINNED = Digest("sha256", hashlib.sha256(REPOMD).hexdigest())
+
+
+@pytest.fixture
+def remotes(remotes: dict[str, Any], upstream: Upstream) -> dict[str, Any]:
+    linked = {name: value for name, value in remotes["remotes"]["rpm"].items() if name != "base_url"}
+    remotes["remotes"]["linked"] = linked | {"metalink": f"{upstream.url}/list"}
+    return remotes
 
 
 @contextmanager
@@ -73,6 +86,18 @@ def test_without_upstream_too_it_is_the_store_that_is_named(node: Node, upstream
         assert node.get(f"{UP}/a.rpm").get_json()["error"] == "store_unavailable"
         assert node.get(f"{UP}/never.rpm").status_code == 502
     assert node.get(f"{UP}/a.rpm").headers["X-Cache"] == "HIT"
+
+
+def test_a_pinned_index_is_passed_through_too(node: Node, upstream: Upstream, remotes: dict[str, Any]) -> None:
+    """What a metalink pins is received unseen, which needs the store; without one its readers follow it."""
+    upstream.put("/list", metalink(f"{upstream.url}/repodata/repomd.xml", hashes=hashed(PINNED)))
+    upstream.put("/repodata/repomd.xml", REPOMD)
+    with unmounted(node):
+        for _ in range(2):
+            answer = node.get("/repository/linked/repodata/repomd.xml")
+            assert (answer.status_code, body(answer)) == (200, REPOMD)
+            node.idle()
+    assert body(node.get("/repository/linked/repodata/repomd.xml")) == REPOMD
 
 
 def test_a_hosted_file_waits_for_its_store(node: Node) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
+import hashlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import pytest
 
@@ -74,3 +76,38 @@ def test_elsewhere_the_bytes_are_taken_as_they_are(node: Node, upstream: Upstrea
     node.idle()
     rot(node)
     assert body(node.get("/repository/drop/a.rpm")) != b"as it was"
+
+
+def test_a_good_blob_that_took_the_damaged_one_s_place_stays(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It was published again while a reader still hashed the damaged one."""
+    node.admin("PUT", "/repository/team/x", b"mine")
+    rot(node)
+    shelf = node.app.extensions["artifactapi"].shelf
+    opened = shelf.blobs.open
+
+    def then_mended(digest: str) -> BinaryIO | None:
+        file: BinaryIO | None = opened(digest)
+        (path,) = node.blobs()
+        path.with_name("mended").write_bytes(b"mine")
+        path.with_name("mended").replace(path)
+        return file
+
+    monkeypatch.setattr(shelf.blobs, "open", then_mended)
+    assert body(node.get("/repository/team/x")) == b"mine"
+    assert not (node.settings.layout.blobs / "quarantine").exists()
+
+
+def test_what_the_disk_cannot_read_is_damaged(
+    node: Node, upstream: Upstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upstream.put("/a.rpm", b"as it was")
+    body(node.get("/repository/up/a.rpm"))
+    node.idle()
+
+    def unreadable(*_: object) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(hashlib, "file_digest", unreadable)
+        answer = node.get("/repository/up/a.rpm")
+    assert (answer.headers["X-Cache"], body(answer)) == ("MISS", b"as it was")

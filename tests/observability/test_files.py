@@ -80,6 +80,15 @@ def test_folding_beside_readers_loses_and_doubles_nothing(place: Path) -> None:
     assert sorted(each.name for each in place.glob("*.db")) == ["counter_0.db", "histogram_0.db"]
 
 
+def test_a_dead_process_has_no_gauges_though_a_page_is_being_read(place: Path) -> None:
+    dead = int(run("import os; print(os.getpid())"))
+    gauge = place / f"gauge_livesum_{dead}.db"
+    gauge.write_bytes(b"")
+    with metric_files.unfolded():
+        metric_files.fold()
+        assert not gauge.exists()
+
+
 def test_the_living_are_left_alone(place: Path) -> None:
     own = place / f"counter_{os.getpid()}.db"
     own.write_bytes(b"being written")

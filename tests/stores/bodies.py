@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 BODY = b"some bytes\n" * 1000
+DAMAGED = BODY[:-1] + b"\r"
 DIGEST = hashlib.sha256(BODY).hexdigest()
 
 Spool = Callable[[bytes], Path]

@@ -14,7 +14,7 @@ from app.stores.filesystem import FilesystemBlobs
 from app.stores.s3 import S3Blobs
 from app.stores.s3_client import S3
 from tests.seaweed import SeaweedFS
-from tests.stores.bodies import BODY, DIGEST, Spool, digest_of, noise, spool_in
+from tests.stores.bodies import BODY, DAMAGED, DIGEST, Spool, digest_of, noise, spool_in
 
 
 @pytest.fixture(scope="module")
@@ -46,6 +46,7 @@ class TestContract:
         assert list(blobs.walk()) == []
         blobs.remove(DIGEST)
         blobs.ping()
+        blobs.ping(writes=False)
 
     def test_an_adopted_body_is_here_whole_and_the_spool_file_is_gone(self, blobs: Blobs, spool: Spool) -> None:
         file = spool(BODY)
@@ -94,6 +95,17 @@ class TestContract:
         assert digest == DIGEST
         assert again >= first
         assert abs(again - time.time()) < 60
+
+    @pytest.mark.parametrize("wrong", [DAMAGED, BODY[:7], b""], ids=["other", "lost", "empty"])
+    def test_wrong_bytes_are_replaced_and_a_reader_keeps_his(self, blobs: Blobs, spool: Spool, wrong: bytes) -> None:
+        blobs.adopt(spool(wrong), DIGEST)
+        old = blobs.open(DIGEST)
+        blobs.adopt(spool(BODY), DIGEST)
+        new = blobs.open(DIGEST)
+        assert old is not None
+        assert new is not None
+        with old, new:
+            assert (old.read(), new.read()) == (wrong, BODY)
 
     def test_removed_is_not_here_but_a_reader_finishes(self, blobs: Blobs, spool: Spool) -> None:
         blobs.adopt(spool(BODY), DIGEST)

@@ -6,14 +6,16 @@ import hashlib
 import os
 import shutil
 import stat
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from prometheus_client import REGISTRY
 
 from app.errors import StoreDown
 from app.stores.filesystem import FilesystemBlobs
-from tests.stores.bodies import BODY, DIGEST, Spool, spool_in
+from tests.stores.bodies import BODY, DAMAGED, DIGEST, Spool, spool_in
 
 
 @pytest.fixture
@@ -38,6 +40,21 @@ class TestFilesystem:
     def disk(self, tmp_path: Path) -> FilesystemBlobs:
         return FilesystemBlobs(tmp_path / "blobs")
 
+    def test_a_failure_is_counted_and_absence_is_none(self, disk: FilesystemBlobs) -> None:
+        def counted() -> float:
+            return REGISTRY.get_sample_value("artifactapi_store_failures_total", {"store": "storage"}) or 0.0
+
+        before = counted()
+        assert disk.open(DIGEST) is None
+        disk.ping(writes=False)
+        disk.base.rename(disk.base.with_name("unmounted"))
+        for writes in (True, False):
+            with pytest.raises(StoreDown):
+                disk.ping(writes)
+        with pytest.raises(StoreDown):
+            disk.open(DIGEST)
+        assert counted() == before + 3
+
     def test_layout_and_modes_whatever_the_umask(self, tmp_path: Path, spool: Spool) -> None:
         before = os.umask(0o077)
         try:
@@ -61,20 +78,15 @@ class TestFilesystem:
         with opened:
             assert os.pread(opened.fileno(), 4, 0) == BODY[:4]
 
-    def test_the_one_that_is_here_is_not_touched(self, disk: FilesystemBlobs, spool: Spool) -> None:
-        disk.adopt(spool(BODY), DIGEST)
-        inode = disk.path(DIGEST).stat().st_ino
-        disk.adopt(spool(BODY), DIGEST)
-        assert disk.path(DIGEST).stat().st_ino == inode
-
-    def test_one_that_lost_bytes_is_replaced(self, disk: FilesystemBlobs, spool: Spool) -> None:
-        disk.adopt(spool(BODY), DIGEST)
-        os.truncate(disk.path(DIGEST), 7)
-        disk.adopt(spool(BODY), DIGEST)
-        assert disk.path(DIGEST).read_bytes() == BODY
+    def test_an_old_spool_file_is_a_young_blob(self, disk: FilesystemBlobs, spool: Spool) -> None:
+        file = spool(BODY)
+        os.utime(file, (0, 0))
+        disk.adopt(file, DIGEST)
+        assert (disk.adopted(DIGEST) or 0) > time.time() - 60
 
     def test_a_spool_on_another_filesystem(self, disk: FilesystemBlobs, far_spool: Spool) -> None:
         file = far_spool(BODY)
+        disk.adopt(far_spool(DAMAGED), DIGEST)
         disk.adopt(file, DIGEST)
         assert not file.exists()
         assert disk.path(DIGEST).read_bytes() == BODY

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import shutil
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,7 +17,7 @@ import pytest
 
 from app.errors import StoreDown
 from app.stores.catalog import Catalog, Known
-from app.stores.connections import PROBE
+from app.stores.connections import FAIL_FAST, PROBE
 from app.stores.postgres import PostgresIndex, migrate
 from app.stores.redis import RedisMemory
 from app.supervisor.embedded import Postgres, _package
@@ -240,6 +241,24 @@ class TestMute:
             recovered(index.ping)
             assert len(door.visitors) <= 3
             index.close()
+
+    def test_a_thread_that_cannot_be_started_is_tried_again(self, database_url: str) -> None:
+        index = PostgresIndex(database_url)
+        index._connections._breaker.trip(OSError("as in an outage"))
+        time.sleep(FAIL_FAST)
+        with no_more_threads(), pytest.raises(StoreDown, match="no answer"):
+            index.ping()
+        recovered(index.ping)
+        index.close()
+
+
+@contextmanager
+def no_more_threads() -> Iterator[None]:
+    before = threading.stack_size(1 << 46)  # none has that much room
+    try:
+        yield
+    finally:
+        threading.stack_size(before)
 
 
 def _by_port(database_url: str, port: int) -> str:

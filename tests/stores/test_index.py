@@ -297,8 +297,9 @@ class TestFlush:
         for name in ("alpine", "debian", "fedora"):
             record(index, "a", repository=name)
             record(index, "b", repository=name)
-        assert index.drop_unknown(frozenset({"alpine"})) == 4
-        assert index.drop_unknown(frozenset({"alpine"})) == 0
+        for dry_run in (True, False):
+            assert index.drop_unknown(frozenset({"alpine"}), dry_run) == {"debian": 2, "fedora": 2}
+        assert index.drop_unknown(frozenset({"alpine"})) == {}
         assert len(index.listing("alpine")) == 2
         assert index.epochs() == {"debian": 1, "fedora": 1}
 

@@ -212,6 +212,19 @@ def test_rows_of_before_are_not_written_anew(empty_database_url: str) -> None:
         assert connection.execute(file).fetchone() == before
 
 
+@pytest.mark.parametrize("fences", [0, 7])
+def test_numbers_of_records_go_on_where_fences_were_and_a_new_database_knows_none(
+    empty_database_url: str, fences: int
+) -> None:
+    _as_of(empty_database_url, "0001_index", "0002_lists", "0003_used")
+    with psycopg.connect(empty_database_url) as connection:
+        connection.execute("SELECT nextval('fences') FROM generate_series(1, %s)", [fences])
+    migrate(empty_database_url)
+    index = PostgresIndex(empty_database_url)
+    assert (index.last_note(), index.next_note(), index.next_fence()) == (fences, fences + 1, fences + 1)
+    index.close()
+
+
 def test_a_note_of_use_is_a_hot_update(database_url: str) -> None:
     index = PostgresIndex(database_url)
     for number in range(200):

@@ -140,6 +140,27 @@ def test_a_server_that_takes_no_writes_is_left_for_the_next_one(memory: RedisMem
             time.sleep(0.05)
 
 
+def test_a_server_that_is_full_is_still_read(memory: RedisMemory, client: redis.Redis) -> None:
+    """It has reached its maxmemory, and may evict nothing."""
+    before = client.config_get("maxmemory-policy")["maxmemory-policy"]
+    memory.remember("alpine", "a", 1, entry(), 1.0)
+    client.config_set("maxmemory-policy", "noeviction")
+    client.config_set("maxmemory", 1)
+    try:
+        with pytest.raises(StoreDown, match="memory"):
+            memory.lock("a")
+        memory.ping()
+        assert memory.recall("alpine", "a").entry == entry()
+        with pytest.raises(StoreDown, match="memory"):
+            memory.raise_epochs({"alpine": 2})
+        assert memory.distrusted
+        memory.raise_epochs({"alpine": 1})  # which it knows
+        assert not memory.distrusted
+    finally:
+        client.config_set("maxmemory", 0)
+        client.config_set("maxmemory-policy", str(before))
+
+
 def test_a_lock_that_lapsed_is_known_to_be_lost(redis_url: str, client: redis.Redis) -> None:
     memory = RedisMemory(redis_url, lock_timeout=0.3)
     held = memory.lock("a")

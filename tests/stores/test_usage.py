@@ -174,6 +174,14 @@ class TestRestore:
         assert index.next_fence() > first + 10**12
         assert index.next_fence() < 2**53, "Redis compares them in Lua"
 
+    def test_only_the_journal_draws_its_numbers_and_none_twice(self, make: Make) -> None:
+        one, other = make(), make()
+        assert one.last_note() == 0
+        assert [one.next_note(), other.next_note(), one.next_fence(), one.last_note()] == [1, 2, 1, 2]
+        one.restore(self.files(1, fence=10**14))
+        assert other.last_note() > 10**14
+        assert other.next_note() == one.last_note()
+
     def test_epochs_are_beyond_all_before(self, index: Index) -> None:
         seconds = int(time.time())
         record(index, "a", "debian")
@@ -205,7 +213,7 @@ class TestCatalogRestore:
         assert isinstance(one.index, PostgresIndex)
         with psycopg.connect(one.index._connections.url) as connection:  # the database is a new one
             connection.execute("TRUNCATE entries, repositories")
-        assert one.restore([Stored("team", "a", entry("kept", 7))], ["alpine"]) == 1
+        assert one.restore([Stored("team", "a", entry("kept", 7))], ["alpine"]) == (1, True)
         assert other.find("team", "a").entry == entry("kept", 7)
         assert other.find("alpine", "a").entry is None
         epoch = other.find("alpine", "b").epoch

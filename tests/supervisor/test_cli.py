@@ -21,6 +21,7 @@ def artifactapi(stack: Stack, *arguments: str) -> tuple[int, str, str]:
         stack.command(*arguments),
         env=stack.environment,
         cwd=stack.directory,
+        stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
         timeout=60,
@@ -93,9 +94,10 @@ FLUSHED = "{} 0 entries, removed 0 copies from Redis; 0 blobs are referred to no
 def test_flush_works_while_redis_does_not_answer(stack: Stack) -> None:
     stack.start()
     os.kill(stack.pids()["valkey"], signal.SIGSTOP)
-    status, out, _ = artifactapi(stack, "flush")
+    status, out, errors = artifactapi(stack, "flush")
     os.kill(stack.pids()["valkey"], signal.SIGCONT)
     assert (status, out) == (0, FLUSHED.format("expired"))
+    assert "artifactapi: warning: Redis was not told" in errors
 
 
 def test_gc_removes_what_nothing_refers_to(stack: Stack) -> None:
@@ -117,9 +119,12 @@ def test_gc_drops_unknown_repositories_only_when_told(stack: Stack) -> None:
     publish(stack, "lost", b"lost")
     stack.configure({"remotes": DOCUMENT["remotes"]})
     assert artifactapi(stack, "gc", "--grace", "0")[1] == "removed 0 of 1 blobs\n"
-    status, _, errors = artifactapi(stack, "gc", "--drop-unknown", "--dry-run")
-    assert (status, "use one of them" in errors) == (2, True)
-    assert artifactapi(stack, "gc", "--grace", "0", "--drop-unknown")[1].splitlines() == [
+    told = "not configured: files, 1 entries"
+    assert artifactapi(stack, "gc", "--grace", "0", "--drop-unknown", "--dry-run")[:2] == (0, f"{told}\n")
+    status, out, errors = artifactapi(stack, "gc", "--grace", "0", "--drop-unknown")
+    assert (status, out, "say --yes" in errors) == (2, f"{told}\n", True)
+    assert artifactapi(stack, "gc", "--grace", "0", "--drop-unknown", "--yes")[1].splitlines() == [
+        told,
         "forgot 1 entries of repositories that are not configured",
         "removed 1 of 1 blobs",
     ]

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,7 +16,7 @@ import pytest
 from app.supervisor import child
 from app.supervisor.processes import Command, Process, Recorded, StartError, sweep
 from app.supervisor.watched import MOST_CRASHES, Watched
-from tests.stack import Stack, eventually
+from tests.stack import ROOT, Stack, eventually
 from tests.supervisor.conftest import DOCUMENT
 
 
@@ -169,6 +170,24 @@ def test_a_child_ends_when_its_parent_is_killed(tmp_path: Path) -> None:
     parent.kill()
     parent.wait()
     eventually(lambda: not exists(recorded.pid), "ended with its parent")
+
+
+WAIT = """
+from app.supervisor.signals import Signals
+with Signals() as signals:
+    print("waits", flush=True)
+    print(signals.wait(0.3))
+"""
+
+
+def test_a_supervisor_that_was_frozen_is_told_no_signal_that_nobody_sent() -> None:
+    with subprocess.Popen([sys.executable, "-c", WAIT], stdout=subprocess.PIPE, text=True, cwd=ROOT) as waiting:
+        assert waiting.stdout is not None
+        assert waiting.stdout.readline() == "waits\n"
+        waiting.send_signal(signal.SIGSTOP)
+        time.sleep(0.6)
+        waiting.send_signal(signal.SIGCONT)
+        assert waiting.stdout.read() == "None\n"
 
 
 def test_rests_between_crashes_and_gives_up() -> None:

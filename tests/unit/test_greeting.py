@@ -49,3 +49,17 @@ def test_docker_names_the_host_that_clients_use() -> None:
     settings = config.from_environment({"AUTH": "open", "PUBLIC_URL": "https://images.example:8443"})
     remote = Repository("r", Kind.REMOTE, "docker", base_urls=("https://h",))
     assert list(greeting(settings, [remote], "", 1.0))[-1] == "  r: docker pull images.example:8443/r/IMAGE"
+
+
+@pytest.mark.parametrize(
+    ("token", "said", "user"),
+    [
+        ("sesame", "sesame (kept in /a b/secrets/admin-token)", "admin:sesame"),
+        ("", "kept in /a b/secrets/admin-token", "admin:\"$(cat '/a b/secrets/admin-token')\""),
+    ],
+)
+def test_the_token_is_shown_or_where_it_is(token: str, said: str, user: str) -> None:
+    settings = config.from_environment({"DATA_DIR": "/a b"})
+    _, first, second = greeting(settings, [Repository("r", Kind.LOCAL)], token, 1.0)
+    assert first == f"  admin token: {said}"
+    assert second == f"  r: curl -f -u {user} -T FILE {HERE}/repository/r/FILE"

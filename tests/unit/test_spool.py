@@ -13,6 +13,7 @@ import pytest
 
 from app.errors import StoreDown
 from app.fills.spool import Head, Orphan, Spool, noted, reap
+from app.fills.spool import full as full_disk
 
 HEAD = Head("text/plain", 11, '"e"')
 
@@ -58,6 +59,8 @@ def test_a_disk_that_fails_is_store_down(tmp_path: Path) -> None:
     with pytest.raises(StoreDown) as caught:
         spool.write(b"x")
     assert caught.value.code == "storage_full"
+    assert full_disk.is_set()
+    full_disk.clear()  # it is the whole process's
     spool.close()
 
 
@@ -95,6 +98,15 @@ def _killed_in_the_middle(directory: Path) -> set[Path]:
         writer.kill()
         writer.join(20)
     return before
+
+
+def test_what_was_written_a_moment_ago_may_have_a_writer_yet(tmp_path: Path) -> None:
+    """Between the making of the file and its lock."""
+    for name in ("0123.4", "token.lock", "4567.8.json"):
+        (tmp_path / name).write_text("")
+    os.utime(tmp_path / "token.lock", times=(0, 0))
+    assert reap(tmp_path, 60.0) == []
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["0123.4", "4567.8.json"]
 
 
 @pytest.mark.parametrize("note", ["", "{", "[]", '{"lock": "a"}'])
