@@ -47,7 +47,10 @@ def _application(settings: Settings) -> Iterator[Flask]:
         own = app.extensions[EXTENSION]
         shelf = Shelf(catalog, own.shelf.blobs)
         app.extensions[EXTENSION] = replace(own, settings=settings, shelf=shelf, memory=catalog.memory)
-        yield app
+        try:
+            yield app
+        finally:
+            own.finish.close()
 
 
 def lines(told: dict[str, Any]) -> Iterator[str]:

@@ -33,6 +33,7 @@ def worker(node: Node, **settings: Any) -> Iterator[FlaskClient]:
         index, memory = parts.shelf.catalog.index, parts.memory
         assert isinstance(index, PostgresIndex)
         assert isinstance(memory, RedisMemory)
+        parts.finish.close()
         index.close()
         memory.close()
 
