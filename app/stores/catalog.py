@@ -30,7 +30,8 @@ log = logging.getLogger(__name__)
 class Known:
     """What is known of one key under `epoch`; `negative` is upstream's 404 or 410 if that is remembered.
     `missed` is such a status that only counts while upstream cannot be asked. `recorded` is False where
-    Postgres is down and Redis does not know: a fill cannot be recorded.
+    Postgres is down and Redis does not know: a fill cannot be recorded. `stamp` as in Recollection: news
+    up to it are older than what is told here.
     """
 
     epoch: int
@@ -38,6 +39,7 @@ class Known:
     negative: int = 0
     recorded: bool = True
     missed: int = 0
+    stamp: int = 0
 
 
 class Catalog:
@@ -62,7 +64,7 @@ class Catalog:
         if known.entry is None and recalled is not None:
             self._correct(repository, key, known.epoch, recalled)
             return replace(known, missed=recalled.missed)
-        return known
+        return replace(known, stamp=recalled.stamp) if recalled is not None else known
 
     def look_again(self, repository: str, key: str) -> Known:
         """Straight from the index (after winning a lock, say); the copy is refreshed."""
@@ -220,7 +222,7 @@ class Catalog:
         if recalled.entry is None or recalled.entry_epoch != recalled.epoch:
             return Known(recalled.epoch, None, recalled.negative) if recalled.negative else None
         fresh = abs(self.clock() - recalled.copied) < FRESH  # another node's clock may be ahead of ours
-        return Known(recalled.epoch, recalled.entry) if fresh else None
+        return Known(recalled.epoch, recalled.entry, stamp=recalled.stamp) if fresh else None
 
     def _copy(self, repository: str, key: str, epoch: int, entry: Entry) -> None:
         with _best_effort():

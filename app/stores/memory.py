@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from app.resource import Entry
+from app.stores.edges import Edges
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +35,8 @@ class Recollection:
     """What one round trip to the memory knew: the epoch, a copy with its own epoch and time, a miss.
 
     `negative` is upstream's status (404 or 410) remembered under `epoch`, else 0; `missed` is one that only
-    counts while upstream cannot be asked.
+    counts while upstream cannot be asked. `stamp` is the number of the last news for edges (app/stores/edges.py),
+    0 where no edge asks for any.
     """
 
     epoch: int | None = None
@@ -43,6 +45,7 @@ class Recollection:
     copied: float = 0.0
     negative: int = 0
     missed: int = 0
+    stamp: int = 0
 
 
 class Held(Protocol):
@@ -59,9 +62,12 @@ class Memory(Protocol):
 
     `distrusted` is set by every failure, and wherever the server may not be the one that was told the epochs
     last; raise_epochs() clears it. Copies are not to be trusted while it is set.
+
+    `edges` are the caches in front: a raised epoch and a forgotten key are news to them.
     """
 
     distrusted: bool
+    edges: Edges
 
     def ping(self) -> None:
         """Return if a command works now."""

@@ -40,6 +40,7 @@ from app.stores.heartbeat import Heartbeat, HeldLock
 from app.stores.memory import Holder, Recollection, Sighting
 
 PREFIX = "artifactapi:"
+STAMP = f"{PREFIX}edges:stamp"  # the number of the last news for edges, where there is an edge
 ANSWER = 0.3  # seconds for a connection or an answer
 FAIL_FAST = 0.5  # seconds a server that failed is not asked again
 COPY, FORGOTTEN = 86400, 10  # seconds
@@ -97,8 +98,8 @@ class RedisMemory:
 
     def recall(self, repository: str, key: str) -> Recollection:
         with self._asked() as client:
-            epoch, copy, negative = client.mget(_keys(repository, key))
-        return _recollection(epoch, copy, negative)
+            epoch, copy, negative, stamp = client.mget([*_keys(repository, key), STAMP])
+        return _recollection(epoch, copy, negative, int(stamp or 0))
 
     def remember(self, repository: str, key: str, epoch: int, entry: Entry, now: float) -> None:
         with self._asked():
@@ -284,7 +285,7 @@ def _literal(name: str) -> str:
     return "".join(f"\\{sign}" if sign in "*?[]^\\" else sign for sign in name)
 
 
-def _recollection(epoch: bytes | None, copy: bytes | None, negative: bytes | None) -> Recollection:
+def _recollection(epoch: bytes | None, copy: bytes | None, negative: bytes | None, stamp: int) -> Recollection:
     known = int(epoch) if epoch is not None else None
     missed_in, status = (int(number) for number in (negative or b"-1 0").split())
     status = status if missed_in == known else 0
@@ -292,5 +293,5 @@ def _recollection(epoch: bytes | None, copy: bytes | None, negative: bytes | Non
     with contextlib.suppress(TypeError, ValueError):  # none, forgotten, or of a version that wrote otherwise
         copied_in, _, text = (copy or b"").split(b" ", 2)
         copied, *values = json.loads(text)
-        return Recollection(known, Entry(*values[:_FIELDS]), int(copied_in), copied, missing, missed)
-    return Recollection(epoch=known, negative=missing, missed=missed)
+        return Recollection(known, Entry(*values[:_FIELDS]), int(copied_in), copied, missing, missed, stamp)
+    return Recollection(epoch=known, negative=missing, missed=missed, stamp=stamp)

@@ -14,10 +14,10 @@ from app.config import Network
 from app.errors import BadRequest
 from app.resource import Ask
 
-# What an answer depends on; the last three only in who sends its bytes (app/web/elsewhere.py).
+# What an answer depends on; the last four only in who sends its bytes (app/web/elsewhere.py, app/web/edge.py).
 CARRIED = (
     *("range", "if-range", "if-none-match", "if-modified-since", "accept"),
-    *("if-match", "if-unmodified-since", "x-sendfile-type"),
+    *("if-match", "if-unmodified-since", "x-sendfile-type", "x-edge"),
 )
 REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,64}")
 PORT = re.compile(r":[0-9]*$")

@@ -5,13 +5,15 @@ from __future__ import annotations
 import socket
 import struct
 from contextlib import closing
+from dataclasses import replace
 
 from flask import Response, g, request
 
 from app.errors import NotFound, StoreDown
 from app.formats import FORMATS
-from app.resource import Ask, Repository, Resource
+from app.resource import Ask, Headers, Repository, Resource
 from app.shelf import Served
+from app.web import edge
 from app.web.elsewhere import elsewhere
 from app.web.handover import HANDED
 from app.web.node import node
@@ -33,13 +35,15 @@ def repository(name: str) -> Repository:
 def serve(ask: Ask, source: Repository) -> Response:
     """The response, or an empty one that stands for a request handed over."""
     resource = FORMATS[source.package].resolve(source, ask)
-    served = _stored(resource)
+    served, stamp = _stored(resource)
     if served is None:
         return hand_over(ask, None)
     with closing(served.file):
         if resource.rendered and served.entry.size > SMALL:  # writing it anew takes time, too
             return hand_over(ask, served)
-        reply = answer(ask, resource, served)
+        kept = _kept(ask, resource, served, stamp)
+        reply = answer(edge.whole(ask) if kept else ask, resource, served)
+        reply = replace(reply, headers=(*reply.headers, *kept)) if kept else reply
         if ask.method == "HEAD" or (reply.length or 0) <= SMALL:
             if (reply.length or 0) > AT_ONCE:
                 _make_room()
@@ -59,20 +63,28 @@ def _make_room() -> None:
         client.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, PATIENCE)
 
 
-def _stored(resource: Resource) -> Served | None:
-    """None where more than the shelf is needed; a store that is down is for the fills process to cope with."""
+def _stored(resource: Resource) -> tuple[Served | None, int]:
+    """The copy and its stamp (Known.stamp); None where more than the shelf is needed. A store that is down is for the
+    fills process to cope with."""
     shelf = node().shelf
     try:
         known = shelf.find(resource)
         if resource.repository.verify_on_read and known.entry is not None and known.entry.size > SMALL:
-            return None  # hashing it takes time
-        return shelf.stored(resource, known)
+            return None, 0  # hashing it takes time
+        return shelf.stored(resource, known), known.stamp
     except StoreDown:
-        return None
+        return None, 0
     except NotFound:
         if resource.otherwise is None and resource.blank is None:
             raise
-        return None
+        return None, 0
+
+
+def _kept(ask: Ask, resource: Resource, served: Served, stamp: int) -> Headers:
+    """What lets the cache in front keep the answer, if it is one that this worker sends itself."""
+    if edge.ASKED not in ask.headers or (ask.method != "HEAD" and served.entry.size > SMALL):
+        return ()
+    return edge.kept(ask, resource, served, stamp, node().shelf.clock())
 
 
 def _response(ask: Ask, reply: Answer, served: Served) -> Response:

@@ -1,0 +1,53 @@
+"""The seam to the caches in front (nginx's): what they must drop, in which order, and who of them has done so.
+
+An edge keeps immutable bodies long, because it holds a lease: it asks for news several times a second, and who had no
+answer for LEASE seconds serves nothing that it kept. Every change that ends a copy in the memory (an epoch raised, an
+entry forgotten) is news in the same moment. News have consecutive numbers; a response carries the number that was
+the last when its entry was looked up (its stamp), so an edge can tell a response that overtook the news about it.
+Where no edge asks, nothing is kept. As in base.py: "broken" is errors.StoreDown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+LEASE = 2.0  # seconds after an edge asked within which it may serve what it keeps
+
+
+@dataclass(frozen=True, slots=True)
+class Purge:
+    """Drop everything of `repository` that is of a stamp before `number`, or where `key` is one, that alone."""
+
+    number: int
+    repository: str
+    key: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class News:
+    """What an edge must drop before it asks with `cursor` again; all it keeps, where nobody knows what it missed."""
+
+    cursor: int
+    purges: Sequence[Purge] = ()
+    everything: bool = False
+
+
+class Edges(Protocol):
+    """The edges of a fleet."""
+
+    def poll(self, name: str, cursor: int, most: int = 1000) -> News:
+        """What is new since `cursor` (0 for an edge that knows nothing), at most `most` purges, oldest first.
+
+        The edge `name` says by it that it has dropped all up to `cursor`, and has its lease from now on.
+        """
+
+    def purge(self, repositories: Sequence[str]) -> int:
+        """Have everything of these repositories dropped; the number of the last news, 0 where no edge asks."""
+
+    def latest(self) -> int:
+        """The number of the last news, 0 where no edge asks."""
+
+    def settled(self, number: int) -> bool:
+        """Whether no edge serves what the news up to `number` ended: each has dropped it, or its lease is over."""

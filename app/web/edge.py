@@ -1,0 +1,56 @@
+"""What a cache in front (nginx's) may keep of a worker's answer, and how long; the words the two speak.
+
+nginx asks      X-Edge: <its time> leased     it hears of every change within LEASE seconds (app/stores/edges.py)
+                X-Edge: <its time>            it hears of none
+a node answers  X-Accel-Expires: @<second>    by nginx's own clock; without this line nothing is kept
+                X-Edge-Entry: <stamp> <repository> <key, percent-encoded>     for nginx's log, not for clients
+
+a fresh stored body that a worker sends, of a public remote     kept
+one that never changes, and nginx has its lease                 until it expires here, a day at most
+any other                                                       to the end of nginx's present second
+a part of a set that changes as one, under a plain name         not at all: half of it would be the old edition
+local, private, hashed on every read; a 404; what was fetched   not at all
+"""
+
+from __future__ import annotations
+
+import re
+import urllib.parse
+from dataclasses import replace
+
+from app.resource import Ask, Headers, Kind, Resource
+from app.shelf import Served
+
+ASKED = "x-edge"
+LONGEST = 86400  # seconds
+DECIDED_THERE = ("range", "if-range", "if-none-match", "if-modified-since", "if-match", "if-unmodified-since")
+_ASKED = re.compile(r"(\d{1,15})(?:\.\d{1,6})?( leased)?")
+
+
+def kept(ask: Ask, resource: Resource, served: Served, stamp: int, now: float) -> Headers:
+    """The header lines that let the edge keep this answer; none where it must not. `now` in unix seconds."""
+    told = _ASKED.fullmatch(ask.headers.get(ASKED, ""))
+    if told is None or served.state != "HIT" or not _public(resource):
+        return ()
+    lasting = resource.immutable and bool(told[2]) and stamp > 0
+    if not lasting and not resource.immutable and (resource.switched or resource.listed or resource.root):
+        return ()
+    until = int(told[1]) + (_lifetime(resource, served, now) if lasting else 0)
+    name = urllib.parse.quote(resource.key, safe="/:@+~")
+    return (("X-Accel-Expires", f"@{until}"), ("X-Edge-Entry", f"{stamp} {resource.repository.name} {name}"))
+
+
+def _public(resource: Resource) -> bool:
+    return resource.repository.kind is Kind.REMOTE and not resource.repository.verify_on_read
+
+
+def _lifetime(resource: Resource, served: Served, now: float) -> int:
+    """Whole seconds until it expires here."""
+    if resource.ttl is None:
+        return LONGEST
+    return int(min(max(served.entry.checked + resource.ttl - now, 0), LONGEST))
+
+
+def whole(ask: Ask) -> Ask:
+    """The same request for all of the body: the edge answers ranges and conditions itself from what it keeps."""
+    return replace(ask, headers={name: value for name, value in ask.headers.items() if name not in DECIDED_THERE})
