@@ -6,11 +6,11 @@ ARGS ?=
 PIP := .venv/bin/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint bench soak clean
+.PHONY: help run test lint bench bench-quick soak clean
 
 help: ## List every target
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' Makefile | while IFS='|' read -r name text; do \
-	    printf '%-14s %s\n' "$$name" "$$text"; done
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | while IFS='|' read -r name text; do \
+	    printf '%-18s %s\n' "$$name" "$$text"; done
 
 run: .venv/run.stamp ## Serve on http://127.0.0.1:8080 until Ctrl-C
 	@exec .venv/bin/python -m app.cli run
@@ -25,8 +25,11 @@ lint: .venv/test.stamp ## Check style, format and types
 	.venv/bin/python -m ruff format --check .
 	.venv/bin/python -m mypy
 
-bench: .venv/test.stamp ## Measure on this machine and print a table
+bench: .venv/test.stamp ## Measure this and its peers side by side, print tables: make bench ARGS='--only peers'
 	@exec .venv/bin/python -m bench $(ARGS)
+
+bench-quick: .venv/test.stamp ## A part of it in two minutes; fails where a ratio is 15 % worse than the committed one
+	@exec .venv/bin/python -m bench.quick
 
 soak: .venv/test.stamp ## Load a fleet while all it depends on fails: make soak DURATION=600 SEED=1
 	@exec .venv/bin/python -m soak

@@ -28,12 +28,12 @@ from app.turns import Turns
 from app.upstream import Upstreams
 from app.upstream.peers import Peers
 from app.visit import Visits
-from app.web import admin, auth, docker, explain, failures, images, local, peers, remote, repository
+from app.web import admin, auth, docker, edges, explain, failures, images, local, peers, pulls, remote, repository
 from app.web.carrier import Carrier
 from app.web.finish import Finish, Tally
 from app.web.handover import HANDED, Handover
 from app.web.node import EXTENSION, Node
-from app.web.usage import Usage
+from app.web.usage import Gathered, Unrecorded, Usage
 
 WORKER_CONNECTIONS = 2  # to Postgres
 FILLS_CONNECTIONS = 8  # to Postgres, for the one process in which every fill commits
@@ -71,11 +71,11 @@ def worker(settings: Settings, repositories: Repositories, clock: Clock = time.t
     app = Flask(__name__, static_folder=None)
     app.url_map.merge_slashes = False
     app.url_map.converters["rest"] = Rest
-    finish = _finish(shelf, repositories)
+    finish = _finish(settings, shelf, repositories)
     app.extensions[EXTENSION] = Node(settings, repositories, shelf, memory, handover, finish)
     failures.install(app)
     images.install(app)
-    for each in (repository, docker, remote, local, peers, explain, auth, admin):
+    for each in (repository, docker, remote, local, peers, edges, pulls, explain, auth, admin):
         app.register_blueprint(each.blueprint)
     admin.exporter.init_app(app)
     metrics.begin(repositories.sha256, repositories.remotes)
@@ -90,11 +90,13 @@ def carrier(settings: Settings, repositories: Repositories, clock: Clock = time.
     spools = settings.layout.spool
     fetch = Fetch(shelf, memory, Upstreams(memory, offline=settings.offline), spools)
     turns = Turns(shelf, memory, spools, Peers(settings.node_url or ""))
-    return Carrier(Engine(shelf, Visits(fetch, turns)), repositories, _finish(shelf, repositories))
+    return Carrier(Engine(shelf, Visits(fetch, turns)), repositories, _finish(settings, shelf, repositories))
 
 
-def _finish(shelf: Shelf, repositories: Repositories) -> Finish:
-    return Finish(Tally(shelf.catalog.memory), Usage(shelf.catalog.index), repositories)
+def _finish(settings: Settings, shelf: Shelf, repositories: Repositories) -> Finish:
+    index = shelf.catalog.index
+    record = Gathered(index.pulls) if settings.pulls_keep else Unrecorded()
+    return Finish(Tally(shelf.catalog.memory), Usage(index), record, repositories)
 
 
 def _shelf(settings: Settings, memory: Memory, connections: int, clock: Clock) -> Shelf:

@@ -13,6 +13,7 @@ from typing import Any
 
 from marshmallow import EXCLUDE, Schema, ValidationError, fields, validate
 
+from app import times
 from app.layout import LONGEST_SOCKET_PATH, Layout
 from app.problems import ConfigError, Problem
 
@@ -42,6 +43,7 @@ class Settings:
     public_url: str | None
     admin_token: str | None = field(repr=False)
     metrics_token: str | None = field(repr=False)
+    edge_token: str | None = field(repr=False)
     trusted_proxies: tuple[Network, ...]
     log_format: str
     debug: bool
@@ -53,6 +55,7 @@ class Settings:
     storage_max: int | None
     storage_min_free: str
     accel_redirect: str | None
+    pulls_keep: int
     fills_socket: Path | None = None
 
     @property
@@ -244,13 +247,17 @@ class _Environment(Schema):
     offline = _line(fields.Boolean, "OFFLINE", False, "never ask any upstream",
                     shown="false", wants="true or false")
     accel_redirect = _line(_read(_location), "ACCEL_REDIRECT", None,
-                           "the internal location under which nginx serves stored blobs (X-Accel-Redirect)")
+                           "nginx's internal location that sends stored blobs: /_blobs/ for files, /_s3/ for S3")
+    pulls_keep = _line(_read(times.length), "PULLS_KEEP", 30 * 86400,
+                       "for how long it is known who pulled what; 0 records nothing", shown="30d")
     public_url = _line(_read(_public_url), "PUBLIC_URL", None,
                        "the address clients use, where a proxy is in front")
     admin_token = _line(_read(_token), "ADMIN_TOKEN", None,
                         "the administrator's token; unset makes one in DATA_DIR/secrets/admin-token")
     metrics_token = _line(_read(_token), "METRICS_TOKEN", None,
                           "a token that /metrics asks for; unset asks for none")
+    edge_token = _line(_read(_token), "EDGE_TOKEN", None,
+                       "a token of nginx's agent (artifactapi edge), for nothing else; unset leaves the admin token")
     trusted_proxies = _line(_read(_networks), "TRUSTED_PROXIES", (),
                             "networks whose X-Forwarded-* is believed, separated by commas", shown="-")
     log_format = _line(fields.String, "LOG_FORMAT", "json", "json or text, one line a request",

@@ -9,6 +9,7 @@ ArtifactError 500
 +-- MethodNotAllowed 405
 +-- Conflict 409                   published already
 +-- RangeNotSatisfiable 416
++-- Unprocessable 422              well-formed, and says nothing that can be done
 +-- UpstreamError 502              upstream answered with an error
 |   +-- UpstreamDenied 502         401 or 403 from upstream
 |   +-- UpstreamUnreachable 502    no connection, or it broke
@@ -77,6 +78,10 @@ class RangeNotSatisfiable(ArtifactError):
     def __init__(self, message: str, size: int) -> None:
         super().__init__(message)
         self.size = size
+
+
+class Unprocessable(ArtifactError):
+    status, code = 422, "unprocessable"
 
 
 class UpstreamError(ArtifactError):

@@ -6,6 +6,9 @@ import json
 import logging
 import sys
 import time
+from functools import lru_cache
+
+_ENCODED = json.JSONEncoder(ensure_ascii=True, separators=(",", ":")).encode  # json.dumps makes a new one each time
 
 
 class JsonLines(logging.Formatter):
@@ -20,7 +23,7 @@ class JsonLines(logging.Formatter):
         line |= getattr(record, "fields", {})
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
-        return json.dumps(line, ensure_ascii=True, separators=(",", ":"))
+        return _ENCODED(line)
 
 
 class TextLines(logging.Formatter):
@@ -39,6 +42,7 @@ def configure(form: str, debug: bool = False) -> None:
     """Send everything to standard output in the given form ("json" or "text")."""
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(JsonLines() if form == "json" else TextLines())
+    _gather_only_what_is_written()
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.DEBUG if debug else logging.INFO)
@@ -47,6 +51,16 @@ def configure(form: str, debug: bool = False) -> None:
     logging.getLogger("urllib3").setLevel(logging.CRITICAL)  # its warnings of a retry have the whole URL
 
 
+def _gather_only_what_is_written() -> None:
+    """No thread, process or line of code for each record (Python's Logging HOWTO, Optimization)."""
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
+    logging._srcfile = None
+
+
 def _time(created: float) -> str:
-    whole = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(created))
-    return f"{whole}.{int(created % 1 * 1000):03d}Z"
+    return f"{_second(int(created))}.{int(created % 1 * 1000):03d}Z"
+
+
+@lru_cache(maxsize=2)
+def _second(whole: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(whole))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -10,15 +11,22 @@ from typing import TypeVar
 from weakref import WeakKeyDictionary
 
 from app import journal
-from app.errors import Unavailable
+from app.errors import StoreDown, Unavailable
 from app.stores.base import Index, Stored
 from app.stores.blobs import Blobs
 from app.stores.catalog import Catalog
+from app.stores.edges import LEASE, Edges
 
 T = TypeVar("T")
 
 GRACE = 3600.0  # seconds a blob nothing refers to yet is left alone: a fill may be about to record it
 BATCH = 1000  # digests that the index is asked about at once
+LONGEST_WAIT = LEASE + 1.0  # seconds for edges: by then the lease of one that did not ask again is over
+LOOK = 0.05  # seconds between two looks at them
+UNSETTLED = (
+    "an edge asks for news and has not applied the last ones: it may still serve what was flushed; the log of "
+    "artifactapi edge on its machine says why"
+)
 
 TRUSTED = 60.0  # seconds for which a database that was whole is not asked again: another may answer at its URL
 
@@ -28,12 +36,14 @@ _whole: WeakKeyDictionary[Blobs, float] = WeakKeyDictionary()  # when each was f
 @dataclass(frozen=True, slots=True)
 class Flush:
     """Entries forgotten or expired, copies removed from Redis, blobs that nothing refers to any more; `told` is False
-    where Redis could not be told, so that older copies may be trusted for a while (Catalog.flush)."""
+    where Redis could not be told, so that older copies may be trusted for a while (Catalog.flush); `settled` is False
+    where a cache in front asks for news and is so late with them that it may still serve what was ended."""
 
     entries: int = 0
     redis_keys: int = 0
     unreferenced: int = 0
     told: bool = True
+    settled: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +66,9 @@ class Restored:
 
 
 def flush(catalog: Catalog, repositories: Iterable[str], prefix: str, *, expire: bool) -> Flush:
-    """Forget (or expire) the entries of these remotes whose path starts with `prefix`. Raises StoreDown."""
+    """Forget (or expire) the entries of these remotes whose path starts with `prefix`, and wait until no cache in
+    front serves them, LONGEST_WAIT at most. Raises StoreDown."""
+    around = _around(catalog.memory.edges)  # a Redis that is emptied from here on knows of no edge
     entries = redis_keys = unreferenced = 0
     told = True
     for name in repositories:
@@ -65,7 +77,36 @@ def flush(catalog: Catalog, repositories: Iterable[str], prefix: str, *, expire:
         unreferenced += flushed.unreferenced
         redis_keys += removed or 0
         told = told and removed is not None
-    return Flush(entries, redis_keys, unreferenced, told)
+    settled = _settled(catalog.memory.edges, around) if told else _outwaited(around)
+    return Flush(entries, redis_keys, unreferenced, told, settled)
+
+
+def _around(edges: Edges) -> bool:
+    with contextlib.suppress(StoreDown):
+        edges.latest()
+    return edges.around
+
+
+def _outwaited(around: bool) -> bool:
+    """Where Redis could not be told: it answers no poll either, so all leases are soon over. Or only we do not reach
+    it; then whoever is polled finds the epochs in Postgres meanwhile (web/edges.py)."""
+    time.sleep(LONGEST_WAIT if around else 0)
+    return True
+
+
+def _settled(edges: Edges, around: bool) -> bool:
+    """Wait until no edge serves what was ended before; False where one may after all that time."""
+    number, late = 0, False
+    deadline = time.monotonic() + LONGEST_WAIT
+    while time.monotonic() < deadline:
+        with contextlib.suppress(StoreDown):
+            number = number or edges.latest()
+            if number or not around:
+                late = not edges.settled(number)
+                if not late:
+                    return True
+        time.sleep(LOOK)
+    return not late
 
 
 def collect(

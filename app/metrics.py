@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import lru_cache
 from http import HTTPStatus
 
 from prometheus_client import Counter, Gauge, Histogram
@@ -60,6 +61,8 @@ STORE_FAILURES = Counter("artifactapi_store_failures", "Failures of Postgres, Re
 STORE_BUSY = Counter("artifactapi_store_busy", "Times that every connection to a store was lent.", ["store"])
 EVICTED = Counter("artifactapi_evicted_bytes", "Bytes of entries that made room for others.", ["repository"])
 QUARANTINED = Counter("artifactapi_quarantined_blobs", "Damaged blobs that were put aside.")
+UNRECORDED = Counter("artifactapi_pulls_unrecorded", "Pulls that are missing in the record of who pulled what.")
+EDGE = Counter("artifactapi_edge_requests", "Requests that an edge answered and reported.", ["repository"])
 PEERS = Counter("artifactapi_peer_reads", "Downloads followed from another node by how they ended.", ["result"])
 STORED = Gauge(
     "artifactapi_storage_used_bytes",
@@ -75,6 +78,11 @@ DISK = Gauge(
 CONFIG = Gauge("artifactapi_config_info", "The configuration in force.", ["sha256"], multiprocess_mode="livemax")
 
 
+# Of what every request counts: labels() reads and locks each time. Their values are few, so none is given up.
+_requests, _seconds = lru_cache(None)(REQUESTS.labels), lru_cache(None)(SECONDS.labels)
+_first, _bytes = lru_cache(None)(FIRST.labels), lru_cache(None)(BYTES.labels)
+
+
 def begin(sha256: str, remotes: Iterable[str]) -> None:
     """Say which configuration is in force, and begin at 0 what is rare and watched: a counter that appears with its
     first event has not risen (a rate needs two values)."""
@@ -85,6 +93,7 @@ def begin(sha256: str, remotes: Iterable[str]) -> None:
         STORE_FAILURES.labels(store)
     for remote in remotes:
         EVICTED.labels(remote)
+        EDGE.labels(remote)
 
 
 def request(
@@ -93,11 +102,18 @@ def request(
     """One finished request; `sent` in body bytes, `cache` is its X-Cache or empty, `first` the seconds until its
     head was sent where that was not the end of it as well."""
     cache = cache if cache in STATES else ""
-    REQUESTS.labels(repository, method, _status(status), cache).inc()
-    SECONDS.labels(repository).observe(seconds)
-    FIRST.labels(repository, _source(cache)).observe(seconds if first is None else first)
+    _requests(repository, method, _status(status), cache).inc()
+    _seconds(repository).observe(seconds)
+    _first(repository, _source(cache)).observe(seconds if first is None else first)
     if sent:
-        BYTES.labels(repository, cache).inc(sent)
+        _bytes(repository, cache).inc(sent)
+
+
+def edge(repository: str, requests: int, sent: int) -> None:
+    """Hits that an edge answered by itself; how long they took nobody here knows."""
+    REQUESTS.labels(repository, "GET", "200", "HIT").inc(requests)
+    BYTES.labels(repository, "HIT").inc(sent)
+    EDGE.labels(repository).inc(requests)
 
 
 def _source(cache: str) -> str:

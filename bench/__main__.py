@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import signal
+import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -10,39 +12,81 @@ from pathlib import Path
 
 import click
 
-from bench import figures, first_byte, herd, hits, images, memory, mixed, patience, s3, sets, throughput
+from bench import (
+    entries,
+    figures,
+    first_byte,
+    fleet_herd,
+    herd,
+    hits,
+    hot_path,
+    images,
+    memory,
+    mixed,
+    patience,
+    picture,
+    s3,
+    sets,
+    streams,
+    throughput,
+)
 from bench.figures import Figure
+from bench.peers import compare
+from bench.peers.product import ORDER
 from bench.site import Site, site
 
 ITEMS: dict[str, Callable[[Site], Iterable[Figure]]] = {
+    "peers": compare.measure,
     "first-byte": first_byte.measure,
     "throughput": throughput.measure,
     "herd": herd.measure,
     "mixed": mixed.measure,
     "hits": hits.measure,
+    "hot-path": hot_path.measure,
     "memory": memory.measure,
     "images": images.measure,
     "sets": sets.measure,
     "s3": s3.measure,
+    "fleet-herd": fleet_herd.measure,
+    "streams": streams.measure,
+    "entries": entries.measure,
     "patience": patience.measure,
 }
 BESIDE = "patience"  # waits rather than works, so it runs beside the others
 LAST = Path(__file__).with_name("last.json")
+PICTURE = LAST.with_suffix(".svg")
 
 
 @click.command()
 @click.option("--only", "names", multiple=True, type=click.Choice(list(ITEMS)), help="This item; may be repeated.")
 @click.option("--rounds", default=3, show_default=True, type=click.IntRange(1, 50), help="Repetitions.")
-def main(names: Sequence[str], rounds: int) -> None:
+@click.option(
+    "--seconds", default=1, show_default=True, type=click.IntRange(1, 60), help="Of load, for each product."
+)
+@click.option("--save/--no-save", default=None, help="Keep last.json and last.svg; by default where all was run.")
+def main(names: Sequence[str], rounds: int, seconds: int, save: bool | None) -> None:
     """Measure a real node of four workers on loopback; ratios within this run, medians over the rounds."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("terminated"))  # so that what was started is stopped
     chosen = [name for name in ITEMS if not names or name in names]
     found = [_machine()]
-    with site(rounds) as here, ThreadPoolExecutor(1) as pool:
+    with site(rounds, seconds) as here, ThreadPoolExecutor(1) as pool:
         beside = pool.submit(_item, BESIDE, here) if BESIDE in chosen else None
         found += [figure for name in chosen if name != BESIDE for figure in _item(name, here)]
         found += _joined(beside)
+    _tell(found)
+    if save or (save is None and not names):
+        _keep(found)
+
+
+def _tell(found: Sequence[Figure]) -> None:
+    click.echo(f"{comparison}\n" if (comparison := figures.matrix(found, ORDER)) else "", nl=False)
     click.echo(figures.table(found))
+
+
+def _keep(found: Sequence[Figure]) -> None:
     LAST.write_text(figures.as_json(found), encoding="utf-8")
+    if drawn := picture.drawn(found):
+        PICTURE.write_text(drawn, encoding="utf-8")
 
 
 def _machine() -> Figure:

@@ -1,4 +1,4 @@
-"""Two nodes on one S3: what a 4 GiB object costs them in memory, one cold object for fifty clients, hits."""
+"""Nodes on one S3: what a 4 GiB object costs in memory, one cold object for fifty clients, small and large hits."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from app.supervisor.embedded import Postgres, Server, Valkey
-from bench import memory
+from bench import memory, s3_large
 from bench.bodies import Body
 from bench.client import get
 from bench.figures import MEBIBYTES, MEGABYTES_A_SECOND, TIMES, WHOLE, Figure, shown
@@ -28,10 +28,12 @@ OURS = ("a worker", "fills")
 
 @dataclass(frozen=True, slots=True)
 class Fleet:
-    """Two nodes that share Postgres, Redis and S3, before the site's upstreams."""
+    """Two nodes that share Postgres, Redis and S3, before the site's upstreams, and one that sends clients to S3."""
 
     first: Stack
     second: Stack
+    links: Stack
+    bucket: seaweed.Bucket
 
     def node(self, number: int) -> Stack:
         """They take turns."""
@@ -42,12 +44,13 @@ def measure(site: Site) -> Iterator[Figure]:
     with fleet(site) as both:
         yield _herd(site, both)
         yield from _hits(site, both)
+        yield from s3_large.measure(site, both.first, both.links, both.bucket)
         yield from _large(site, both)
 
 
 @contextlib.contextmanager
 def fleet(site: Site) -> Iterator[Fleet]:
-    """Start its stores and both nodes; stop them and remove what they stored after."""
+    """Start its stores and nodes; stop them and remove what they stored after."""
     here = site.node.directory.parent / "s3"
     here.mkdir()
     with contextlib.ExitStack() as ends:
@@ -56,9 +59,11 @@ def fleet(site: Site) -> Iterator[Fleet]:
         for server in (postgres, valkey):
             ends.enter_context(_running(server))
         bucket = ends.enter_context(seaweed.running(_directory(here / "w"))).bucket()
-        shared = {"DATABASE_URL": postgres.url, "REDIS_URL": valkey.url, "STORAGE_URL": bucket.url}
-        nodes = [ends.enter_context(_node(site, here / name, shared | bucket.environment)) for name in ("1", "2")]
-        yield Fleet(*nodes)
+        stores = {"DATABASE_URL": postgres.url, "REDIS_URL": valkey.url, "STORAGE_URL": bucket.url}
+        shared = stores | bucket.environment
+        nodes = [ends.enter_context(_node(site, here / name, shared)) for name in ("1", "2")]
+        links = ends.enter_context(_node(site, here / "3", {**shared, "S3_REDIRECT": "true", "WORKERS": "1"}))
+        yield Fleet(nodes[0], nodes[1], links, bucket)
 
 
 def _directory(path: Path) -> Path:

@@ -122,6 +122,7 @@ class Site:
     files: Files
     late: int  # the late upstream's port
     rounds: int
+    seconds: float = 1.0  # of load on each product in each round of the comparison
 
     def direct(self, path: str, body: Expected, *, gather: int = 1) -> Got:
         """Fetch from nginx itself."""
@@ -150,13 +151,13 @@ class Site:
 
 
 @contextlib.contextmanager
-def site(rounds: int) -> Iterator[Site]:
+def site(rounds: int, seconds: float = 1.0) -> Iterator[Site]:
     """Start all of it in a temporary directory; stop all of it and remove the directory after."""
     with contextlib.ExitStack() as ends:
         here = Path(ends.enter_context(_directory()))
         files = ends.enter_context(_nginx(here / "upstream"))
         slow = ends.enter_context(late.serving())
-        yield Site(ends.enter_context(_node(here / "node", files.port, slow)), files, slow, rounds)
+        yield Site(ends.enter_context(_node(here / "node", files.port, slow)), files, slow, rounds, seconds)
 
 
 def _directory() -> tempfile.TemporaryDirectory[str]:

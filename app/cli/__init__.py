@@ -12,7 +12,9 @@ import click
 from app import __version__, config, logs, maintenance, paths, repositories
 from app.cli import storage
 from app.cli.context import UNTOLD, catalog_of, every, settings_given, warn
+from app.cli.pulls import pulls
 from app.cli.why import why
+from app.edge.command import edge
 from app.errors import ArtifactError
 from app.problems import ConfigError, Problem
 from app.repositories.display import sources
@@ -105,7 +107,9 @@ def flush(remote: str | None, prefix: str, mode: str) -> None:
     )
     if not done.told:
         warn(UNTOLD)
+    if not done.settled:
+        warn(maintenance.UNSETTLED)
 
 
-for command in (why, storage.gc, storage.verify, storage.restore):
+for command in (why, pulls, storage.gc, storage.verify, storage.restore, edge):
     main.add_command(command)

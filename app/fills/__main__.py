@@ -20,6 +20,7 @@ from app.eviction import HOURLY, Evictor
 from app.fills import spool
 from app.maintenance import require_whole
 from app.problems import ConfigError
+from app.pruning import Pruning
 from app.shelf import Shelf
 from app.web.carrier import Carrier
 
@@ -45,6 +46,7 @@ def main() -> int:
     shelf = carrier.engine.shelf
     evictor = Evictor(shelf.catalog, shelf.blobs, lambda: carrier.repositories, settings)
     evictor.start()
+    (pruning := Pruning(shelf.catalog, settings.pulls_keep)).start()
     threading.Thread(
         target=_sweep, args=(carrier, settings.layout.spool, stopping), name="sweep", daemon=True
     ).start()
@@ -54,6 +56,7 @@ def main() -> int:
     carrier.serve(_listener(settings), stopping)
     drained = carrier.drain(STOP)
     evictor.close()
+    pruning.close()
     carrier.finish.close()
     return 0 if drained else 1
 

@@ -1,14 +1,16 @@
-"""The checksums of a body while it arrives, on a thread of their own once the body is large."""
+"""The checksums of a body while it arrives, on a thread of their own where it is large and quick."""
 
 from __future__ import annotations
 
 import hashlib
 import queue
 import threading
+import time
 
 from app.resource import Digest
 
-INLINE = 1 << 20  # bytes hashed on the caller's thread; a thread only pays for itself beyond
+INLINE = 4 << 20  # bytes hashed on the caller's thread; a thread only pays for itself beyond
+QUICK = 50_000_000  # bytes a second; a slower body leaves its thread the time to hash, without a wake-up a chunk
 
 
 class Checksums:
@@ -23,29 +25,28 @@ class Checksums:
         if expected and expected.algorithm not in self._sums:
             self._sums[expected.algorithm] = hashlib.new(expected.algorithm)
         self._seen = 0
+        self._begun = time.monotonic()
         self._queue: queue.Queue[bytes | None] | None = None
         self._thread: threading.Thread | None = None
 
     def update(self, chunk: bytes) -> None:
         self._seen += len(chunk)
-        if self._seen <= INLINE:
-            self._hash(chunk)
-            return
-        if self._queue is None and not self._branch_off():
-            self._hash(chunk)
-        elif self._queue is not None:
-            self._queue.put(chunk)
+        if self._queue is None and self._quick():
+            self._branch_off()
+        self._hash(chunk) if self._queue is None else self._queue.put(chunk)
 
-    def _branch_off(self) -> bool:
-        """Start the thread; False where none is to be had, and the caller hashes on."""
+    def _quick(self) -> bool:
+        return self._seen > INLINE and self._seen > QUICK * (time.monotonic() - self._begun)
+
+    def _branch_off(self) -> None:
+        """Start the thread; where none is to be had the caller hashes on."""
         chunks: queue.Queue[bytes | None] = queue.Queue(maxsize=8)
         thread = threading.Thread(target=self._drain, args=(chunks,), daemon=True)
         try:
             thread.start()
         except RuntimeError:
-            return False
+            return
         self._queue, self._thread = chunks, thread
-        return True
 
     def finish(self) -> str:
         """Wait for the last chunk; the sha256 in hex. Call it also to give up: it ends the thread."""

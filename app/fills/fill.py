@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 import threading
 import time
 import weakref
@@ -26,6 +27,8 @@ from app.resource import Entry
 
 log = logging.getLogger(__name__)
 
+PAUSE, LONGEST = 0.0004, 0.04  # seconds between two reads or writes of a body: for each fill, at most
+SWITCH, LEAST, MOST = 0.0005, 0.005, 0.05  # seconds of the switch interval: for each fill, at least, at most
 TAIL = 64 * 1024  # bytes withheld until the whole body is verified
 
 
@@ -40,8 +43,10 @@ class Stage(IntEnum):
 class Fill:
     """Written by the one thread that downloads, read by any number of others."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, crowd: Callable[[], int] = lambda: 1) -> None:
+        """`crowd` tells how many fills run in this process."""
         self.name = name
+        self._crowd = crowd
         self.stage = Stage.OPENING
         self.head: Head | None = None
         self.entry: Entry | None = None
@@ -76,6 +81,14 @@ class Fill:
             with self._changed:
                 self.available = ready
                 self._changed.notify_all()
+
+    def gather(self) -> None:
+        """Let bytes come together before the next read: a hundred slow downloads woken for each packet would cost
+        more than what they carry. What a socket's buffer takes meanwhile (128 KiB in 40 ms) is no brake."""
+        time.sleep(self._pause())
+
+    def _pause(self) -> float:
+        return min(PAUSE * self._crowd(), LONGEST)
 
     def verified(self, size: int, digest: str = "") -> None:
         with self._changed:
@@ -159,7 +172,7 @@ class Fill:
     def breathe(self) -> None:
         """Let bytes gather before a reader that caught up looks again: fifty readers woken for each packet
         would cost more than the download."""
-        time.sleep(0.002 * min(self._readers, 10))
+        time.sleep(max(0.002 * min(self._readers, 10), self._pause()))
 
 
 def _refused(_: Fill) -> None:
@@ -180,8 +193,8 @@ class Flights:
             running = self._running.get(name)
             if running is not None and running.stage is not Stage.FAILED:
                 return running, False
-            fill = self._running[name] = Fill(name)
-            metrics.RUNNING.set(len(self._running))
+            fill = self._running[name] = Fill(name, lambda: len(self._running))
+            self._count()
         try:
             threading.Thread(target=self._fly, args=(fill, work), name=f"fill {name}", daemon=True).start()
         except RuntimeError:  # no more threads: nobody may wait for a fill that never runs
@@ -200,8 +213,15 @@ class Flights:
             with self._idle:
                 if self._running.get(fill.name) is fill:
                     del self._running[fill.name]
-                metrics.RUNNING.set(len(self._running))
+                self._count()
                 self._idle.notify_all()
+
+    def _count(self) -> None:
+        """Whoever waits for the interpreter's lock looks at it once in each switch interval: hundreds of threads that
+        look every 5 ms while another process has the core cost more than what they carry."""
+        running = len(self._running)
+        metrics.RUNNING.set(running)
+        sys.setswitchinterval(min(max(SWITCH * running, LEAST), MOST))
 
     def running(self) -> int:
         with self._lock:

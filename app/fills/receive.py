@@ -20,6 +20,7 @@ from app.upstream import Download
 Settle = Callable[[str], None]
 
 CHUNK = 1 << 18  # bytes asked for at a time; a read returns as soon as there are some
+GATHER = 1 << 16  # bytes that are worth a read of their own within a large body
 SNIFFED = 16  # bytes behind white space that tell a page
 BLANK = 1 << 16  # bytes of white space after which it is no page
 HTML = (b"<!doctype html", b"<html")
@@ -116,6 +117,8 @@ class _Passage:
             count(len(chunk))
             self.fill.progress(self.spool.size)  # before hashing: the readers' first byte waits for no checksum
             self.sums.update(chunk)
+            if len(chunk) < GATHER and CHUNK < self.spool.size != head.length:
+                self.fill.gather()
             chunk = self.download.read(CHUNK)
         digest = _verified(self.sums, head, self.spool.size)
         self.fill.verified(self.spool.size, digest)

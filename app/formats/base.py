@@ -108,8 +108,8 @@ class PathRules(Format):
             remember_missing=found.remember_missing,
             format=self,
             index=found.index,
-            listing=match.expand(found.listing),
-            root=match.expand(found.root),
+            listing=found.listing and match.expand(found.listing),  # which reads the template anew each time
+            root=found.root and match.expand(found.root),
             switched=found.switched,
             listed=found.listed,
             rule=said,

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from app.resource import Digest, Entry
+from app.stores.pulls import Pulls
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +58,14 @@ class Footprint:
 
 
 class Index(Protocol):
-    """The truth: (repository, key) -> Entry. Keys may be of any length. Every method raises StoreDown."""
+    """The truth: (repository, key) -> Entry. Keys may be of any length. Every method raises StoreDown.
+
+    `pulls` is the record of who pulled what.
+    """
+
+    @property
+    def pulls(self) -> Pulls:
+        """The record of the same database."""
 
     def ping(self, writes: bool = True) -> None:
         """Return if it can be read and, with `writes`, written now."""

@@ -11,13 +11,13 @@ from abc import abstractmethod
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol
+from typing import Any, BinaryIO, Protocol, runtime_checkable
 
 from app.errors import StoreDown
 
 HEX = re.compile(r"[0-9a-f]{64}")  # a digest
 NOTE = re.compile(r"[0-9]{20}-[0-9a-f]{1,64}")  # the name of a journal's record
-WINDOW = 8 << 20  # bytes that sequential reading asks for at a time
+FIRST, WINDOW = 64 << 10, 8 << 20  # bytes that reading asks for at first, and at most after doubling
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +73,15 @@ class Blobs(Protocol):
         """The journal's records in the order of their names."""
 
 
+@runtime_checkable
+class Afar(Protocol):
+    """Blobs whose bodies are Distant."""
+
+    def reopen(self, digest: str, size: int) -> Distant:
+        """A body of `size` bytes that another process has just found here: nothing is asked before its bytes are.
+        Should they be gone by then, or the store be down, reading raises StoreDown."""
+
+
 class Distant(io.RawIOBase):
     """A stored body without a descriptor: read by spans, or fetched by the client itself from a link.
 
@@ -83,6 +92,7 @@ class Distant(io.RawIOBase):
         super().__init__()
         self.size = size
         self._position = 0
+        self._asked = FIRST
         self._window: Iterator[bytes] = iter(())
         self._left = memoryview(b"")
 
@@ -123,7 +133,7 @@ class Distant(io.RawIOBase):
         view = memoryview(buffer)
         filled = 0
         while filled < len(view) and self._position < self.size:
-            self._left = self._left or memoryview(self._next())
+            self._left = self._left or memoryview(self._next(len(view) - filled))
             count = min(len(view) - filled, len(self._left))
             view[filled : filled + count] = self._left[:count]
             self._left = self._left[count:]
@@ -131,14 +141,15 @@ class Distant(io.RawIOBase):
             filled += count
         return filled
 
-    def _next(self) -> bytes:
+    def _next(self, wanted: int) -> bytes:
         for _ in range(2):  # what is left of this window, else the next one's beginning
             if chunk := next(self._window, b""):
                 return chunk
-            self._window = self.span(self._position, min(WINDOW, self.size - self._position))
+            length = min(max(self._asked, wanted), WINDOW, self.size - self._position)
+            self._window, self._asked = self.span(self._position, length), 2 * self._asked
         raise StoreDown("the stored bytes ended early")
 
     def _forget(self) -> None:
         if isinstance(self._window, Generator):
             self._window.close()
-        self._window, self._left = iter(()), memoryview(b"")
+        self._window, self._left, self._asked = iter(()), memoryview(b""), FIRST

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-LEASE = 2.0  # seconds after an edge asked within which it may serve what it keeps
+LEASE = 5.0  # seconds after an edge asked within which it may serve what it keeps: a busy machine answers within that
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +36,10 @@ class News:
 
 class Edges(Protocol):
     """The edges of a fleet."""
+
+    @property
+    def around(self) -> bool:
+        """Whether an edge may have its lease, as far as this process knows without asking."""
 
     def poll(self, name: str, cursor: int, most: int = 1000) -> News:
         """What is new since `cursor` (0 for an edge that knows nothing), at most `most` purges, oldest first.

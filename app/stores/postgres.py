@@ -2,7 +2,7 @@
 
 repositories  name -> epoch, forgotten               no row: both 0; forgotten: the epoch that the last delete began
 entries       (repository, sha256 of key) -> Entry   with the key and the path in full, and when it was last served
-lists, listed  see lists.py
+lists, listed  see lists.py; pulled, pulls: see pulled.py
 fences        a sequence; every win of a lock takes one
 notes         a sequence; every record of the journal takes one, and nothing else does
 
@@ -31,6 +31,7 @@ from app.stores.base import Change, Flushed, Footprint, Listed, Stored
 from app.stores.connections import Connections, Patient, parameters
 from app.stores.hosted import Hosted
 from app.stores.lists import Lists
+from app.stores.pulled import PostgresPulls
 from app.stores.statements import hashed, number, one, row, where, within
 
 LOCK, PAUSE, TRIES = "300ms", 0.7, 180  # of a migration, for three minutes
@@ -50,6 +51,7 @@ class PostgresIndex:
         self._connections = Connections(database_url, connections)
         self._lists = Lists(self._connections)
         self._hosted = Hosted(self._connections)
+        self.pulls = PostgresPulls(self._connections)
 
     def ping(self, writes: bool = True) -> None:
         with self._connections.lend(writes=writes) as connection:
@@ -267,9 +269,7 @@ def migrate(database_url: str) -> None:
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
     known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
     engine = sa.create_engine(
-        "postgresql+psycopg://",
-        poolclass=sa.NullPool,
-        creator=lambda: psycopg.connect(**parameters(database_url)),
+        "postgresql+psycopg://", poolclass=sa.NullPool, creator=lambda: psycopg.connect(**parameters(database_url))
     )
     try:
         with engine.connect() as connection:  # the lock ends with the connection

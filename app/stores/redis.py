@@ -10,6 +10,7 @@
       hold:<hash>                     1                                as long as the caller says
       sighting:<repository>:<hash>    [at, status, problem]            a day
       counters                        hash: "<repository> <state> requests|bytes" -> number
+      edges:...                       redis_scripts.py
 
 <hash> is a 128-bit hash of the key (or of the lock's or token's name), so keys of any length cost the same.
 """
@@ -36,11 +37,13 @@ from app import metrics
 from app.errors import StoreDown
 from app.resource import Entry
 from app.stores.breaker import Breaker
+from app.stores.edges import Edges
 from app.stores.heartbeat import Heartbeat, HeldLock
 from app.stores.memory import Holder, Recollection, Sighting
+from app.stores.redis_apart import Apart
+from app.stores.redis_edges import RedisEdges, line
+from app.stores.redis_scripts import EDGES, FORGET, PREFIX, RAISE, REMEMBER, STAMP
 
-PREFIX = "artifactapi:"
-STAMP = f"{PREFIX}edges:stamp"  # the number of the last news for edges, where there is an edge
 ANSWER = 0.3  # seconds for a connection or an answer
 FAIL_FAST = 0.5  # seconds a server that failed is not asked again
 COPY, FORGOTTEN = 86400, 10  # seconds
@@ -50,27 +53,6 @@ TOLD_AGAIN = 30.0  # seconds between two lines about what is refused
 log = logging.getLogger(__name__)
 
 _FIELDS = len(fields(Entry))
-
-# Both sides of every comparison are integers well under 2^53, where Lua's numbers are exact.
-_REMEMBER = """
-local epoch, fence = tonumber(ARGV[1]), tonumber(ARGV[2])
-local known = tonumber(redis.call('GET', KEYS[1]) or -1)
-if known > epoch then return 0 end
-if known < epoch then redis.call('SET', KEYS[1], ARGV[1]) end
-redis.call('UNLINK', KEYS[3])
-local there = redis.call('GET', KEYS[2])
-if there == 'forgotten' then return 0 end
-local e, f = string.match(there or '', '^(%d+) (%d+) ')
-e, f = tonumber(e or -1), tonumber(f or -1)
-if e > epoch or (e == epoch and f > fence) then return 0 end
-redis.call('SET', KEYS[2], ARGV[3], 'EX', ARGV[4])
-return 1
-"""
-_RAISE = """
-for i, key in ipairs(KEYS) do
-    if tonumber(redis.call('GET', key) or -1) < tonumber(ARGV[i]) then redis.call('SET', key, ARGV[i]) end
-end
-"""
 
 
 class RedisMemory:
@@ -85,8 +67,10 @@ class RedisMemory:
         self.distrusted = True
         self._address = f"@{address}" if address else ""
         self._client = _client(redis_url, self._connected)
-        self._remember = self._client.register_script(_REMEMBER)
-        self._raise = self._client.register_script(_RAISE)
+        self._apart = Apart(self._client.connection_pool)
+        self._remember, self._forget = map(self._client.register_script, (REMEMBER, FORGET))
+        self._edges = RedisEdges(self._client, self._asked)
+        self.edges: Edges = self._edges
         self._breaker = Breaker("Redis", FAIL_FAST)
         self._tells = 0.0  # when the next refusal is logged
         self._lock_timeout = lock_timeout
@@ -97,14 +81,17 @@ class RedisMemory:
             client.ping()
 
     def recall(self, repository: str, key: str) -> Recollection:
-        with self._asked() as client:
-            epoch, copy, negative, stamp = client.mget([*_keys(repository, key), STAMP])
-        return _recollection(epoch, copy, negative, int(stamp or 0))
+        with self._asked():
+            epoch, copy, negative, found = self._apart.ask("MGET", *_keys(repository, key), STAMP)
+        stamp = int(found or 0)
+        self._edges.look(stamp)
+        return _recollection(epoch, copy, negative, 0 if self.distrusted else stamp)
 
     def remember(self, repository: str, key: str, epoch: int, entry: Entry, now: float) -> None:
         with self._asked():
             copy = f"{epoch} {entry.fence} {json.dumps([now, *astuple(entry)], separators=(',', ':'))}"
-            self._remember(_keys(repository, key), [epoch, entry.fence, copy, COPY])
+            told = (repository, line(repository, key))
+            self._remember([*EDGES, *_keys(repository, key)], [epoch, entry.fence, copy, COPY, *told])
 
     def remember_missing(
         self, repository: str, key: str, epoch: int, status: int, seconds: float, trusted: bool = True
@@ -114,14 +101,15 @@ class RedisMemory:
             client.set(negative, f"{epoch} {status if trusted else -status}", px=max(1, int(seconds * 1000)))
 
     def forget(self, repository: str, key: str) -> None:
-        with self._asked() as client, client.pipeline(transaction=True) as together:
-            _, copy, negative = _keys(repository, key)
-            together.set(copy, "forgotten", ex=FORGOTTEN).unlink(negative).execute()
+        with self._asked():
+            self._forget([*EDGES, *_keys(repository, key)[1:]], [FORGOTTEN, line(repository, key)])
 
     def raise_epochs(self, epochs: dict[str, int]) -> None:
         with self._asked():
             if epochs:
-                self._raise([f"{PREFIX}epoch:{name}" for name in epochs], list(epochs.values()))
+                keys = [*EDGES, *(f"{PREFIX}epoch:{name}" for name in epochs)]
+                named = [str(part) for each in epochs.items() for part in each]
+                self._apart.ask("EVAL", RAISE, str(len(keys)), *keys, *named)  # where recall() asks, too
             self.distrusted = False
 
     def flush(self, repository: str) -> int:
@@ -213,6 +201,7 @@ class RedisMemory:
         return result
 
     def close(self) -> None:
+        self._apart.close()
         self._client.close()
 
     def _connected(self, connection: Any) -> None:
@@ -240,6 +229,7 @@ class RedisMemory:
         metrics.STORE_FAILURES.labels("redis").inc()
         if isinstance(error, ReadOnlyError):  # a primary that was demoted: the next connection may find the new one
             self._client.connection_pool.disconnect(inuse_connections=False)
+            self._apart.close()
         if time.monotonic() >= self._tells:
             self._tells = time.monotonic() + TOLD_AGAIN
             log.warning("Redis refuses: %s", error)
@@ -287,11 +277,16 @@ def _literal(name: str) -> str:
 
 def _recollection(epoch: bytes | None, copy: bytes | None, negative: bytes | None, stamp: int) -> Recollection:
     known = int(epoch) if epoch is not None else None
-    missed_in, status = (int(number) for number in (negative or b"-1 0").split())
-    status = status if missed_in == known else 0
-    missing, missed = max(status, 0), max(-status, 0)
-    with contextlib.suppress(TypeError, ValueError):  # none, forgotten, or of a version that wrote otherwise
+    missing, missed = _missing(known, negative) if negative else (0, 0)
+    try:
         copied_in, _, text = (copy or b"").split(b" ", 2)
         copied, *values = json.loads(text)
         return Recollection(known, Entry(*values[:_FIELDS]), int(copied_in), copied, missing, missed, stamp)
-    return Recollection(epoch=known, negative=missing, missed=missed, stamp=stamp)
+    except (TypeError, ValueError):  # none, forgotten, or of a version that wrote otherwise
+        return Recollection(epoch=known, negative=missing, missed=missed, stamp=stamp)
+
+
+def _missing(known: int | None, negative: bytes) -> tuple[int, int]:
+    """Recollection's `negative` and `missed`; both 0 where it is of another epoch."""
+    missed_in, status = map(int, negative.split())
+    return (max(status, 0), max(-status, 0)) if missed_in == known else (0, 0)

@@ -20,8 +20,9 @@ from typing import Any, BinaryIO, cast
 from app.errors import StoreDown
 from app.stores import s3_upload
 from app.stores.blobs import HEX, NOTE
-from app.stores.s3_body import look, opened
+from app.stores.s3_body import HEAD, S3Body, Source, look, opened
 from app.stores.s3_client import S3, Refusal
+from app.stores.s3_recent import Recent
 
 PAGE = 1000  # of a list, S3's most
 PROBE = re.compile(r"[0-9a-f]{16}")  # the name of what ping() writes; without a prefix others have a probe/ too
@@ -39,6 +40,7 @@ class S3Blobs:
         """`s3` is one that is made already, instead of bucket and endpoint."""
         self.prefix = prefix
         self._s3 = s3 or S3(bucket, endpoint_url)
+        self._recent = Recent()
 
     def key(self, digest: str) -> str:
         """The key of a blob; ValueError unless `digest` is 64 lower-case hex digits."""
@@ -61,8 +63,18 @@ class S3Blobs:
             self._drop(probe)
 
     def open(self, digest: str) -> BinaryIO | None:
-        """A Distant; one request brings a small body whole."""
-        return cast("BinaryIO | None", opened(self._s3, self.key(digest)))
+        """A Distant; one request brings a small body whole. Of a large one that was here a moment ago nothing is
+        asked before its bytes are: should they be gone, that is StoreDown, and the next time None."""
+        key = self.key(digest)
+        if (size := self._recent.size(key)) is not None:
+            return cast("BinaryIO", self.reopen(digest, size))
+        body = opened(self._s3, key, self._recent)
+        if body is not None and body.size > HEAD:
+            self._recent.found(key, body.size)
+        return cast("BinaryIO | None", body)
+
+    def reopen(self, digest: str, size: int) -> S3Body:
+        return S3Body(Source(self._s3, self.key(digest), self._recent), size)
 
     def exists(self, digest: str) -> bool:
         return look(self._s3, self.key(digest)) is not None
@@ -75,6 +87,7 @@ class S3Blobs:
         """Upload a spool file and remove it. One that is here may be damaged, or be garbage that is just removed: it
         is replaced."""
         key = self.key(digest)
+        self._recent.lost(key)
         try:
             with file.open("rb", buffering=0) as spooled:
                 s3_upload.put(self._s3, key, spooled, spooled.seek(0, 2))
@@ -83,10 +96,12 @@ class S3Blobs:
             raise StoreDown(f"spool: {error.strerror or error}") from error
 
     def remove(self, digest: str) -> None:
+        self._recent.lost(self.key(digest))
         self._drop(self.key(digest))
 
     def quarantine(self, digest: str) -> None:
         key = self.key(digest)
+        self._recent.lost(key)
         found = look(self._s3, key)
         if found is not None and s3_upload.copy(self._s3, key, f"{self.prefix}quarantine/{digest}", found):
             self._drop(key)

@@ -12,9 +12,10 @@ from typing import Any
 from app.errors import StoreDown
 from app.stores.blobs import Distant
 from app.stores.s3_client import BROKEN, S3, Refusal
+from app.stores.s3_recent import Recent
 
 HEAD = 64 << 10  # bytes that come with the opening: most bodies are smaller
-CHUNK = 256 << 10  # bytes passed on at a time
+FIRST, CHUNK = 64 << 10, 256 << 10  # bytes passed on at first and then at a time
 RESUMES = 2  # times that a span goes on after its stream broke, counted afresh with every CHUNK that came
 WHOLE = re.compile(r"bytes (\d+)-(\d+)/(\d+)")  # Content-Range (RFC 9110, 14.4)
 
@@ -32,37 +33,47 @@ class Broken(StoreDown):
     """The answer had begun well: worth another request."""
 
 
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where one object is, and who remembers that it is there."""
+
+    s3: S3
+    key: str
+    recent: Recent
+
+
 class S3Body(Distant):
-    """A stored object; its first HEAD bytes are here already.
+    """A stored object; its first HEAD bytes are here already, or none: then nobody has asked for it yet.
 
     Its key names its bytes, so an object of the same size is the same one. Its ETag is not the same any more once
     a copy has made it young, which is why no request insists on it.
     """
 
-    def __init__(self, s3: S3, key: str, size: int, head: bytes) -> None:
+    def __init__(self, source: Source, size: int, head: bytes = b"") -> None:
         super().__init__(size)
-        self._s3 = s3
-        self._key = key
+        self._source = source
         self._head = head
 
     def span(self, start: int, length: int) -> Generator[bytes, None, None]:
         end = min(start + length, self.size)
-        return _resumed(self._s3, self._key, _Stretch(start, end, self.size), self._head[start:end])
+        stretch = _Stretch(start, end, self.size, read=bool(self._head))
+        return _resumed(self._source, stretch, self._head[start:end])
 
     def link(self, seconds: int, content_type: str) -> str:
-        return self._s3.link(seconds, Key=self._key, ResponseContentType=content_type)
+        return self._source.s3.link(seconds, Key=self._source.key, ResponseContentType=content_type)
 
 
 @dataclass(frozen=True, slots=True)
 class _Stretch:
-    """From `start` to before `end` of an object of `size` bytes."""
+    """From `start` to before `end` of an object of `size` bytes; `read`: some of it was read before."""
 
     start: int
     end: int
     size: int
+    read: bool
 
 
-def _resumed(s3: S3, key: str, stretch: _Stretch, known: bytes) -> Generator[bytes, None, None]:
+def _resumed(source: Source, stretch: _Stretch, known: bytes) -> Generator[bytes, None, None]:
     """Those bytes, of which the first are known; no reference to the body, so that one that is dropped is closed."""
     if known:
         yield known
@@ -71,28 +82,30 @@ def _resumed(s3: S3, key: str, stretch: _Stretch, known: bytes) -> Generator[byt
     while start < stretch.end:
         asked = start
         try:
-            with _ranged(s3, key, start, stretch.end, stretch.size) as (_, chunks):
+            with _ranged(source.s3, source.key, start, stretch.end, stretch.size) as (_, chunks):
                 for chunk in chunks:
                     start += len(chunk)
                     yield chunk
         except StoreDown as down:
+            source.recent.lost(source.key)
             rest = (RESUMES if start - asked >= CHUNK else rest) - 1
-            if rest < 0:
-                raise
+            if rest < 0 or not (stretch.read or start > stretch.start or isinstance(down, Broken)):
+                raise  # it was opened unasked: whoever opened it can still do without
             time.sleep(down.retry_after)  # S3 is left alone for so long
 
 
-def opened(s3: S3, key: str) -> S3Body | None:
+def opened(s3: S3, key: str, recent: Recent | None = None) -> S3Body | None:
     """The object, with one request; None if there is none."""
+    source = Source(s3, key, recent or Recent())
     try:
-        return _opened(s3, key)
+        return _opened(source)
     except Broken:
-        return _opened(s3, key)
+        return _opened(source)
 
 
-def _opened(s3: S3, key: str) -> S3Body | None:
-    with _ranged(s3, key, 0, HEAD) as (found, chunks):
-        return S3Body(s3, key, found.size, b"".join(chunks)) if found else None
+def _opened(source: Source) -> S3Body | None:
+    with _ranged(source.s3, source.key, 0, HEAD) as (found, chunks):
+        return S3Body(source, found.size, b"".join(chunks)) if found else None
 
 
 def look(s3: S3, key: str) -> Found | None:
@@ -142,12 +155,13 @@ def _read_head(response: Any, start: int, end: int) -> tuple[Found, int]:
 
 
 def _chunks(body: Any, left: int) -> Iterator[bytes]:
+    most = FIRST
     while left:
         try:
-            chunk: bytes = body.read(min(CHUNK, left))
+            chunk: bytes = body.read(min(most, left))
         except BROKEN as error:
             raise Broken(f"a body from S3 broke off ({type(error).__name__})") from error
         if not chunk:
             raise Broken("a body from S3 ended early")
-        left -= len(chunk)
+        left, most = left - len(chunk), CHUNK
         yield chunk

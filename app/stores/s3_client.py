@@ -148,10 +148,17 @@ class S3:
         self._breaker.trip(down)
         return down
 
+    def _style(self) -> str:
+        """Where the bucket stands in URLs. By "auto" links name Amazon's first region, whatever the bucket's is: it
+        redirects, and the signature names another host then. No certificate of Amazon's is for a bucket with dots."""
+        if self._endpoint_url:
+            return "path"
+        return "auto" if "." in self.bucket else "virtual"
+
     def _connect(self, patience: float) -> Any:
         config = Config(
             signature_version="s3v4",
-            s3={"addressing_style": "path" if self._endpoint_url else "auto"},
+            s3={"addressing_style": self._style()},
             connect_timeout=CONNECT,
             read_timeout=patience,
             retries={"mode": "standard", "total_max_attempts": ATTEMPTS},

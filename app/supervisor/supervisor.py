@@ -24,6 +24,7 @@ from app.supervisor.greeting import greeting
 from app.supervisor.migration import Migration, begun
 from app.supervisor.probe import why_not_ready
 from app.supervisor.processes import POLL, Process, StartError, sweep
+from app.supervisor.purging import Purging, changed, definitions, workers
 from app.supervisor.signals import Signals, Stopped
 from app.supervisor.watched import Watched
 
@@ -73,7 +74,10 @@ class Supervisor:
         stores = self._start_stores(signals)
         self._await_schema(signals, Migration(lambda: begun(stores.database_url)))
         claims.write_private(self._layout.run / commands.URLS, stores.to_json())
+        before = definitions(self._snapshot)  # of the last run
         claims.write_private(self._snapshot, repositories.snapshot(self._settings.config_path))
+        self._purging = Purging(stores.redis_url)
+        self._purging.begin(changed(before, repositories.load(self._snapshot)))
         environ = {**self._environ, **commands.environment(self._layout, stores, self._token)}
         self._spawn("fills", lambda: Process.start(commands.fills(self._layout, environ, fills.fileno())))
         claims.listen(web)
@@ -177,16 +181,19 @@ class Supervisor:
     def _reload(self) -> None:
         """Take a new remotes.json over if every line of it is right; else keep everything as it is."""
         try:
-            repositories.load(self._settings.config_path)
+            after = repositories.load(self._settings.config_path)
             text = repositories.snapshot(self._settings.config_path)
         except ConfigError as error:
             for problem in error.problems:
                 log.error("the old configuration stays in force: %s", problem)
             return
+        before = definitions(self._snapshot)
         claims.write_private(self._snapshot, text)
+        of_before = workers(self._watched["gunicorn"].process)  # whoever is forked from here on reads the new one
         for name in ("fills", "gunicorn"):
             if process := self._watched[name].process:
                 process.signal(signal.SIGHUP)
+        self._purging.begin(changed(before, after), of_before)
         log.info("the new configuration is in force")
 
     def _stop(self, signals: Signals) -> None:

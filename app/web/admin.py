@@ -99,7 +99,10 @@ def flush() -> Response:
     with heartbeat.beating():
         done = maintenance.flush(node().shelf.catalog, names, paths.check(prefix), expire=mode == "expire")
     log.info("flush", extra={"fields": {"remote": remote, "path": prefix, "mode": mode}})
-    return jsonify(remote=remote, flushed={"redis_keys": done.redis_keys, "s3_objects": done.unreferenced})
+    told = {} if done.settled else {"warning": maintenance.UNSETTLED}
+    if told:
+        log.warning("flush: %s", maintenance.UNSETTLED)
+    return jsonify(remote=remote, flushed={"redis_keys": done.redis_keys, "s3_objects": done.unreferenced}, **told)
 
 
 def _counts() -> dict[str, object]:

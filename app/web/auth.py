@@ -34,6 +34,13 @@ def require_metrics() -> None:
         _require(settings.metrics_token, settings.admin_token)
 
 
+def require_edge() -> None:
+    """What a cache in front asks with: EDGE_TOKEN, which opens nothing else, or the admin token."""
+    settings = node().settings
+    if settings.auth != "open":
+        _require(settings.edge_token, settings.admin_token)
+
+
 def _require(*accepted: str | None) -> None:
     given = _presented().encode()
     if not any(token and hmac.compare_digest(given, token.encode()) for token in accepted):

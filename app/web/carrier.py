@@ -9,7 +9,8 @@ import os
 import socket
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import BinaryIO, cast
 
 from app.cache import Arriving, Engine, Outcome
 from app.errors import DEFECT, ArtifactError, NotFound, StoreDown
@@ -18,10 +19,12 @@ from app.formats import FORMATS
 from app.repositories import Repositories
 from app.resource import Ask, Entry, Resource
 from app.shelf import Served
+from app.stores.blobs import Afar
 from app.web import peers, problem, wire
 from app.web.finish import Finish
 from app.web.handover import Handed, receive
 from app.web.reply import answer
+from app.web.usage import Artifact
 
 log = logging.getLogger(__name__)
 
@@ -114,7 +117,7 @@ class Carrier:
             log.exception("%s %s", ask.method, ask.url_path)
             told.note = "cut: a defect of this server"
             wire.cut(conn)
-        self.finish(ask, told.status, told.cache, delivery.sent, told.note, told.key, begun=delivery.begun)
+        self.finish(ask, told.status, told.cache, delivery.sent, told.note, told.artifact, begun=delivery.begun)
 
     def _respond(self, handed: Handed, conn: socket.socket, delivery: wire.Delivery, told: _Told) -> None:
         """Errors before the head become JSON; later ones rise, for the connection to be cut."""
@@ -136,13 +139,18 @@ class Carrier:
         try:
             _settle(ask, outcome)
             reply = answer(ask, resource, outcome)
-            told.status, told.cache, told.key = reply.status, reply.cache, resource.key
+            told.status, told.cache = reply.status, reply.cache
+            told.artifact = Artifact(resource.key, resource.path)
             wire.deliver(conn, ask, reply, outcome, delivery)
         except ArtifactError as error:
             if delivery.head:
                 raise
+            if isinstance(error, StoreDown) and handed.entry is not None:  # what a worker found here is gone since
+                return self._respond(replace(handed, entry=None), conn, delivery, told)
             self._refuse(conn, ask, error, told)
         finally:
+            if told.artifact is not None:  # known only now of what was arriving
+                told.artifact = replace(told.artifact, digest=_digest(outcome))
             if isinstance(outcome, Served):
                 outcome.file.close()
         return None
@@ -172,6 +180,9 @@ class Carrier:
 
     def _opened(self, entry: Entry, state: str) -> Served | None:
         """What a worker has judged already; the engine copes where the bytes are gone or their store is."""
+        blobs = self.engine.shelf.blobs
+        if isinstance(blobs, Afar):
+            return Served(entry, state, cast("BinaryIO", blobs.reopen(entry.digest, entry.size)))
         with contextlib.suppress(StoreDown):
             return self.engine.shelf.take(entry, state)
         return None
@@ -189,7 +200,14 @@ class _Told:
     status: int = 500
     cache: str = ""
     note: str = ""
-    key: str = ""
+    artifact: Artifact | None = None
+
+
+def _digest(outcome: Outcome) -> str:
+    """The sha256 of the body, "" where it broke off or was none of ours."""
+    if isinstance(outcome, Served):
+        return outcome.entry.digest
+    return outcome.fill.digest if isinstance(outcome, Arriving) else ""
 
 
 def _settle(ask: Ask, outcome: Outcome) -> None:

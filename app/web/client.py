@@ -19,6 +19,7 @@ CARRIED = (
     *("range", "if-range", "if-none-match", "if-modified-since", "accept"),
     *("if-match", "if-unmodified-since", "x-sendfile-type", "x-edge"),
 )
+GIVEN = tuple((name, f"HTTP_{name.upper().replace('-', '_')}") for name in CARRIED)  # with their names in WSGI
 REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,64}")
 PORT = re.compile(r":[0-9]*$")
 LONGEST = 8190  # characters of a header that is carried: gunicorn joins as many lines of one as a client sends
@@ -99,8 +100,7 @@ def address(environ: Mapping[str, Any], trusted: tuple[Network, ...]) -> str:
 
 def _headers(environ: Mapping[str, Any]) -> dict[str, str]:
     """Cut to size, which leaves no validator that still matches; half a range would be another one."""
-    wanted = ((name, environ.get("HTTP_" + name.upper().replace("-", "_"))) for name in CARRIED)
-    given = {name: value for name, value in wanted if value is not None}
+    given = {name: environ[variable] for name, variable in GIVEN if variable in environ}
     return {name: value[:LONGEST] for name, value in given.items() if name != "range" or len(value) <= LONGEST}
 
 

@@ -36,7 +36,7 @@ def kept(ask: Ask, resource: Resource, served: Served, stamp: int, now: float) -
     if not lasting and not resource.immutable and (resource.switched or resource.listed or resource.root):
         return ()
     until = int(told[1]) + (_lifetime(resource, served, now) if lasting else 0)
-    name = urllib.parse.quote(resource.key, safe="/:@+~")
+    name = urllib.parse.quote(resource.key, safe="/:@+~", errors="surrogatepass")
     return (("X-Accel-Expires", f"@{until}"), ("X-Edge-Entry", f"{stamp} {resource.repository.name} {name}"))
 
 

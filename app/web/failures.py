@@ -13,6 +13,7 @@ from werkzeug.exceptions import MethodNotAllowed as WrongMethod
 from app.errors import DEFECT, ArtifactError, MethodNotAllowed, StoreDown
 from app.web import client, docker, problem
 from app.web.node import ask, node
+from app.web.settled import Settled
 
 log = logging.getLogger(__name__)
 
@@ -41,8 +42,6 @@ def _answer(error: Exception) -> Response:
     if isinstance(error, StoreDown):
         log.warning("%s", error.message, extra={"fields": {"request_id": ask().request_id}})
     status, headers, body = problem.render(error, ask(), detail)
-    g.handed = False
-    g.cache = dict(headers).get("X-Cache", "")
     return Response(body, status, headers=list(headers))
 
 
@@ -56,8 +55,12 @@ def _ours(error: HTTPException) -> ArtifactError:
 
 
 def _end(response: Response) -> Response:
-    if not g.get("handed", False):
-        response.headers["X-Request-Id"] = ask().request_id
-        sent = 0 if ask().method == "HEAD" else response.content_length or 0
-        node().finish(ask(), response.status_code, g.get("cache", ""), sent, key=g.get("key", ""))
+    settled = response if isinstance(response, Settled) else None
+    if settled is not None and settled.handed:
+        return response
+    asked, headers = ask(), response.headers
+    headers.add("X-Request-Id", asked.request_id)
+    sent = 0 if asked.method == "HEAD" else response.content_length or 0
+    artifact = settled.artifact if settled is not None else None
+    node().finish(asked, response.status_code, headers.get("X-Cache", ""), sent, artifact=artifact)
     return response

@@ -12,10 +12,11 @@ from app.errors import StoreDown
 from app.repositories import Repositories
 from app.resource import Ask
 from app.stores.memory import Memory
-from app.web.usage import Usage
+from app.web.usage import Artifact, Record, Usage
 
 log = logging.getLogger("artifactapi.request")
 
+PULLED = frozenset({200, 206, 307})  # of a GET: bytes, or the link to them (app/stores/pulls.py)
 METHODS = frozenset({"GET", "HEAD", "PUT", "POST", "DELETE", "OPTIONS"})
 EVERY = 1.0  # seconds between two batches of counters
 
@@ -31,9 +32,9 @@ class Tally:
         self._ticker: threading.Thread | None = None
         self._ended = threading.Event()
 
-    def add(self, repository: str, state: str, sent: int) -> None:
+    def add(self, repository: str, state: str, sent: int, requests: int = 1) -> None:
         with self._lock:
-            self._requests[repository, state] += 1
+            self._requests[repository, state] += requests
             self._bytes[repository, state] += sent
             if self._ticker is None:  # only now: a thread started before the fork would be lost
                 self._ticker = threading.Thread(target=self._tick, name="tally", daemon=True)
@@ -67,28 +68,40 @@ class Tally:
 class Finish:
     """The end of every request, wherever it was answered."""
 
-    def __init__(self, tally: Tally, usage: Usage, repositories: Repositories) -> None:
+    def __init__(self, tally: Tally, usage: Usage, record: Record, repositories: Repositories) -> None:
         self.tally = tally
         self.usage = usage
+        self.record = record
         self.repositories = repositories
 
     def __call__(
-        self, ask: Ask, status: int, cache: str, sent: int, note: str = "", key: str = "", *, begun: float = 0.0
+        self,
+        ask: Ask,
+        status: int,
+        cache: str,
+        sent: int,
+        note: str = "",
+        artifact: Artifact | None = None,
+        *,
+        begun: float = 0.0,
     ) -> None:
-        """`sent` in body bytes; `note` says what went wrong after the response had begun; `key` is the
-        entry's that was served, if one was; `begun` is when (unix seconds) the response's head was sent, 0 where
-        that was no earlier than its end."""
+        """`sent` in body bytes; `note` says what went wrong after the response had begun; `artifact` is what was
+        served, if one was; `begun` is when (unix seconds) the response's head was sent, 0 where that was no earlier
+        than its end."""
         if ask.route == "status":  # this node's worker asked, for a request that is counted itself
             return
-        seconds = max(time.time() - ask.started, 0.0)
+        now = time.time()
+        seconds = max(now - ask.started, 0.0)
         first = min(max(begun - ask.started, 0.0), seconds) if begun else seconds
         repository = ask.repository if self.repositories.get(ask.repository) else ""
         method = ask.method if ask.method in METHODS else "OTHER"
         metrics.request(repository, method, status, cache, sent, seconds, first=first)
         if cache:
             self.tally.add(repository, cache, sent)
-        if key and repository:
-            self.usage.add(repository, key)
+        if artifact is not None and repository:
+            self.usage.add(repository, artifact.key)
+            if method == "GET" and status in PULLED:
+                self.record.add(repository, artifact, ask.client, now, 1, sent)
         line = {
             "method": ask.method,
             "path": ask.url_path,
@@ -102,7 +115,14 @@ class Finish:
         }
         log.info("request", extra={"fields": line | ({"note": note} if note else {})})
 
+    def reported(self, repository: str, artifact: Artifact, requests: int, sent: int) -> None:
+        """Hits that an edge answered by itself count like ours; it has their log lines, and the time they took."""
+        metrics.edge(repository, requests, sent)
+        self.tally.add(repository, "HIT", sent, requests)
+        self.usage.add(repository, artifact.key)
+
     def close(self) -> None:
         """Send what has gathered."""
         self.tally.close()
         self.usage.close()
+        self.record.close()

@@ -41,5 +41,5 @@ def ask() -> Ask:
 
 def about(repository: str, path: str, route: str = "repository") -> Ask:
     """The current request, now that it is known what it is about."""
-    g.ask = replace(ask(), repository=repository, path=path, route=route)
-    return ask()
+    g.ask = found = replace(ask(), repository=repository, path=path, route=route)
+    return found

@@ -7,7 +7,7 @@ import struct
 from contextlib import closing
 from dataclasses import replace
 
-from flask import Response, g, request
+from flask import Response, request
 
 from app.errors import NotFound, StoreDown
 from app.formats import FORMATS
@@ -18,6 +18,8 @@ from app.web.elsewhere import elsewhere
 from app.web.handover import HANDED
 from app.web.node import node
 from app.web.reply import Answer, Span, answer
+from app.web.settled import Settled
+from app.web.usage import Artifact
 
 SMALL = 64 * 1024  # bytes of a body that a worker sends itself; more could keep it from the next request
 AT_ONCE = 8 * 1024  # bytes that any socket's buffer takes without waiting for its client
@@ -47,11 +49,9 @@ def serve(ask: Ask, source: Repository) -> Response:
         if ask.method == "HEAD" or (reply.length or 0) <= SMALL:
             if (reply.length or 0) > AT_ONCE:
                 _make_room()
-            g.key = resource.key
-            return _response(ask, reply, served)
+            return _response(ask, resource, reply, served)
         if (better := elsewhere(node().settings, ask, resource, reply, served)) is not None:
-            g.key = resource.key
-            return _response(ask, better, served)
+            return _response(ask, resource, better, served)
         return hand_over(ask, served)
 
 
@@ -87,13 +87,10 @@ def _kept(ask: Ask, resource: Resource, served: Served, stamp: int) -> Headers:
     return edge.kept(ask, resource, served, stamp, node().shelf.clock())
 
 
-def _response(ask: Ask, reply: Answer, served: Served) -> Response:
+def _response(ask: Ask, resource: Resource, reply: Answer, served: Served) -> Response:
     body = b"" if ask.method == "HEAD" else b"".join(_bytes(part, served) for part in reply.parts)
-    response = Response(body, reply.status)
-    response.headers.clear()
-    response.headers.extend(reply.headers)
-    g.cache = reply.cache
-    return response
+    artifact = Artifact(resource.key, resource.path, served.entry.digest)
+    return Settled(body, reply.status, reply.headers, artifact=artifact)
 
 
 def _bytes(part: bytes | Span, served: Served) -> bytes:
@@ -111,14 +108,11 @@ def _bytes(part: bytes | Span, served: Served) -> bytes:
 
 def hand_over(ask: Ask, served: Served | None) -> Response:
     """The empty response of a request that the fills process answers, or its answer, relayed."""
-    g.handed = True
     handover = node().handover
     if handover.pass_on(request.environ, ask, served):
         request.environ[HANDED] = True
-        return Response()
+        return Settled(b"", 200, (), handed=True)
     relayed = handover.relay(ask, served)
-    response = Response(relayed, relayed.status)
-    response.headers.clear()
-    response.headers.extend(relayed.headers)
+    response = Settled(relayed, relayed.status, tuple(relayed.headers), handed=True)
     response.call_on_close(relayed.close)
     return response

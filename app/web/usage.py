@@ -1,17 +1,34 @@
-"""Which entries were served lately: gathered in memory, noted in the index in batches, for eviction to go by."""
+"""Which entries were served lately, and who pulled what: gathered in memory, written to the index in batches."""
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
+from dataclasses import dataclass
+from typing import Protocol
 
+from app import metrics
 from app.errors import StoreDown
 from app.stores.base import Index
+from app.stores.pulls import MINUTE, Pull, Pulls, address
+
+log = logging.getLogger(__name__)
 
 EVERY = 10.0  # seconds between two batches
 COARSE = 3600.0  # seconds within which a second use of an entry is not noted again
 MOST = 10_000  # entries of one batch: when so many have gathered it is sent at once
 REMEMBERED = 50_000  # entries that are known to be noted; what is forgotten is noted again, which changes nothing
+EARLY, ROWS = 5_000, 20_000  # rows of the record at which they are written at once, and beyond which none is added
+
+
+@dataclass(frozen=True, slots=True)
+class Artifact:
+    """What was served: an entry's key and path, and the sha256 in hex of its bytes, "" where nobody knows it."""
+
+    key: str
+    path: str
+    digest: str = ""
 
 
 class Usage:
@@ -69,6 +86,119 @@ class Usage:
 
     def close(self) -> None:
         """Note what is left and end."""
+        self._ended = True
+        self._due.set()
+        if self._ticker is not None:
+            self._ticker.join()
+        self.flush()
+
+
+class Record(Protocol):
+    """Where every pull is told to."""
+
+    def add(
+        self, repository: str, artifact: Artifact, client: str, at: float, requests: int = 1, sent: int = 0
+    ) -> None:
+        """This client was served it so often at `at` (unix seconds), with `sent` bytes of bodies."""
+
+    def close(self) -> None:
+        """Write what is left and end."""
+
+
+class Unrecorded:
+    """PULLS_KEEP=0: nobody asks who pulled what."""
+
+    def add(
+        self, repository: str, artifact: Artifact, client: str, at: float, requests: int = 1, sent: int = 0
+    ) -> None:
+        """See Record."""
+
+    def close(self) -> None:
+        """See Record."""
+
+
+class Gathered:
+    """The record of one process, for many threads; a request costs it a look into a dict, never a statement.
+
+    While the index is down rows are kept for the next time, ROWS of them; the pulls of the others are counted in a
+    metric and told in the log. A process that is killed takes the last EVERY seconds with it. A write of which
+    nobody knows whether it was done is done again: `requests` may be too high then, no client is missing.
+    """
+
+    def __init__(self, pulls: Pulls) -> None:
+        self._pulls = pulls
+        self._lock = threading.Lock()
+        self._rows: dict[tuple[str, str, str, str, int], list[int]] = {}
+        self._lost = 0
+        self._ticker: threading.Thread | None = None
+        self._due, self._ended = threading.Event(), False
+
+    def add(
+        self, repository: str, artifact: Artifact, client: str, at: float, requests: int = 1, sent: int = 0
+    ) -> None:
+        """See Record."""
+        about = (repository, artifact.path, artifact.digest, client, int(at // MINUTE))
+        with self._lock:
+            row = self._rows.get(about)
+            if row is None:
+                row = self._begun(about, requests)
+            row[0] += requests
+            row[1] += sent
+
+    def _begun(self, about: tuple[str, str, str, str, int], requests: int) -> list[int]:
+        """A new row, or one that nobody will write where there are too many; the lock is held."""
+        if len(self._rows) >= ROWS:
+            self._lost += requests
+            return [0, 0]
+        row = self._rows[about] = [0, 0]
+        if len(self._rows) == EARLY:
+            self._due.set()
+        if self._ticker is None:  # only now: a thread started before the fork would be lost
+            self._ticker = threading.Thread(target=self._tick, name="pulls", daemon=True)
+            self._ticker.start()
+        return row
+
+    def flush(self) -> None:
+        """Write what has gathered; where the index is down it stays for the next time."""
+        with self._lock:
+            rows, self._rows = self._rows, {}
+        try:
+            self._pulls.record(
+                Pull(repository, path, digest, address(client), minute * MINUTE, *counts)
+                for (repository, path, digest, client, minute), counts in rows.items()
+            )
+        except StoreDown:
+            self._keep(rows)
+        self._tell()
+
+    def _keep(self, rows: dict[tuple[str, str, str, str, int], list[int]]) -> None:
+        """For the next time, the older ones first."""
+        with self._lock:
+            newer, self._rows = self._rows, rows
+            for about, (requests, sent) in newer.items():
+                row = self._rows.get(about)
+                if row is None and len(self._rows) >= ROWS:
+                    self._lost += requests
+                    continue
+                row = self._rows.setdefault(about, [0, 0])
+                row[0] += requests
+                row[1] += sent
+
+    def _tell(self) -> None:
+        with self._lock:
+            lost, self._lost = self._lost, 0
+        if lost:
+            metrics.UNRECORDED.inc(lost)
+            log.warning("%d pulls are not in the record: too many at once, or the database is away", lost)
+
+    def _tick(self) -> None:
+        while not self._ended:
+            self._due.wait(EVERY)
+            self._due.clear()
+            self.flush()
+
+    def close(self) -> None:
+        """See Record."""
         self._ended = True
         self._due.set()
         if self._ticker is not None:

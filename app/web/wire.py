@@ -50,17 +50,19 @@ def deliver(conn: socket.socket, ask: Ask, reply: Answer, outcome: Outcome, deli
     if chunked and ask.protocol == "HTTP/1.0":
         framing = ()  # the caller waited for the whole body, so its end is the connection's end
     bodied = ask.method != "HEAD" and bool(reply.parts)
+    opening = head(reply.status, (*reply.headers, *framing), ask)
+    if bodied and isinstance(outcome, Served) and isinstance(outcome.file, Distant):
+        _send_distant(conn, opening, outcome.file, reply, delivery)
+        return
     delivery.head, delivery.begun = True, time.time()
     more = socket.MSG_MORE if bodied and isinstance(outcome, Served) else 0
-    conn.sendall(head(reply.status, (*reply.headers, *framing), ask), more)
+    conn.sendall(opening, more)
     if not bodied:
         return
     for part in reply.parts:
         if isinstance(part, bytes):
             conn.sendall(part)
             delivery.sent += len(part)
-        elif isinstance(outcome, Served) and isinstance(outcome.file, Distant):
-            _send_span(conn, outcome.file, part, delivery)
         elif isinstance(outcome, Served):
             _send_file(conn, outcome.file.fileno(), part.start, part.length or 0, delivery)
         elif isinstance(outcome, Arriving):
@@ -116,12 +118,30 @@ def _send_file(conn: socket.socket, fd: int, start: int, length: int, delivery: 
         delivery.sent += sent
 
 
-def _send_span(conn: socket.socket, blob: Distant, span: Span, delivery: Delivery) -> None:
-    """Send what a store far away gives, as it comes."""
-    with contextlib.closing(blob.span(span.start, span.length or 0)) as chunks:
-        for chunk in chunks:
-            conn.sendall(chunk)
-            delivery.sent += len(chunk)
+def _send_distant(conn: socket.socket, opening: bytes, blob: Distant, reply: Answer, delivery: Delivery) -> None:
+    """Send what a store far away gives, as it comes; nothing is sent before its first bytes are here, so that a
+    store that does not give them is an error and no cut."""
+    waiting = opening
+    for part in reply.parts:
+        if isinstance(part, bytes):
+            waiting += part
+            delivery.sent += len(part)
+            continue
+        with contextlib.closing(blob.span(part.start, part.length or 0)) as chunks:
+            for chunk in chunks:
+                waiting = _flush(conn, waiting, delivery, socket.MSG_MORE)
+                conn.sendall(chunk)
+                delivery.sent += len(chunk)
+    _flush(conn, waiting, delivery)
+
+
+def _flush(conn: socket.socket, waiting: bytes, delivery: Delivery, flags: int = 0) -> bytes:
+    """Send what waits, if anything does; what waits then."""
+    if waiting:
+        if not delivery.head:
+            delivery.head, delivery.begun = True, time.time()
+        conn.sendall(waiting, flags)
+    return b""
 
 
 def _follow(conn: socket.socket, outcome: Arriving, span: Span, chunked: bool, delivery: Delivery) -> None:

@@ -126,7 +126,8 @@ def fleet(
         for node in nodes:
             stack.callback(node.close)
             node.start()
-        front = Front(require("nginx"), place / "nginx", (nodes[0].port, nodes[1].port), place / "blobs")
+        s3 = settings.get("S3_ENDPOINT_URL", "http://127.0.0.1:9").removeprefix("http://")
+        front = Front(require("nginx"), place / "nginx", (nodes[0].port, nodes[1].port), place / "blobs", s3)
         stack.enter_context(running(front))
         door = Door(place / "door", {}, {"ADMIN_TOKEN": TOKEN})
         door.port, door.nodes = front.port, nodes
@@ -155,15 +156,18 @@ def _storage(request: pytest.FixtureRequest, place: Path) -> dict[str, str]:
         return {"STORAGE_URL": f"file://{blobs}", "ACCEL_REDIRECT": "/_blobs/"}
     seaweed: SeaweedFS = request.getfixturevalue("seaweed")
     bucket = seaweed.bucket()
-    return {"STORAGE_URL": bucket.url, **bucket.environment}
+    return {"STORAGE_URL": bucket.url, **bucket.environment, "ACCEL_REDIRECT": "/_s3/"}
 
 
 def _document(upstream: Upstream, files: Mapping[str, Nginx], registry: Registry) -> dict[str, Any]:
     quick = {"connect_timeout": 2, "first_byte_timeout": 5, "stall_timeout": 2}
-    remotes = {package: {"package": package, "base_url": each.url} for package, each in files.items()}
+    remotes: dict[str, Any] = {package: {"package": package, "base_url": each.url} for package, each in files.items()}
     plain = {"base_url": upstream.url, "upstream": quick, "cache": {"mutable_ttl": "1h"}}
     images = {"package": "docker", "base_url": registry.url, "hosts": ["images.example:8443"]}
-    return {"remotes": {**remotes, "up": plain, "images": images}, "locals": {"team": {"package": "generic"}}}
+    fixed = {**plain, "immutable_patterns": [r"\.bin$"], "cache": {"mutable_ttl": "1s"}}
+    fixed["mutable_patterns"] = [r"\.txt$"]
+    remotes |= {"up": plain, "fixed": fixed, "images": images}
+    return {"remotes": remotes, "locals": {"team": {"package": "generic"}}}
 
 
 @contextmanager

@@ -23,12 +23,19 @@ def replaced(text: str, changes: Mapping[str, str]) -> str:
 
 
 class Front:
-    """nginx in front of `nodes` (ports of 127.0.0.1), whose blobs are below `blobs`; `work` is its own directory."""
+    """nginx in front of `nodes` (ports of 127.0.0.1), whose blobs are below `blobs` or in `s3` (host:port).
 
-    def __init__(self, executable: str, work: Path, nodes: tuple[int, int], blobs: Path) -> None:
+    `work` is its own directory; `cache` and `leases` in it are what it shares with its agent, and `work`/edge.log.
+    """
+
+    def __init__(
+        self, executable: str, work: Path, nodes: tuple[int, int], blobs: Path, s3: str = "127.0.0.1:9"
+    ) -> None:
         self.port, self.second_port = free_port(), free_port()
-        self.work = work
+        self.work, self.s3 = work, s3
+        self.cache, self.leases = work / "cache", work / "leases"
         (work / "more").mkdir(parents=True)
+        self.leases.mkdir()
         self.configuration = work / "nginx.conf"
         self.configuration.write_text(
             replaced((DEPLOY / "nginx.conf").read_text("utf-8"), self._changes(nodes, blobs))
@@ -42,7 +49,12 @@ class Front:
         return {
             "pid /run/nginx.pid;": f"pid {work}/pid;",
             "error_log /var/log/nginx/error.log warn;": f"error_log {work}/error.log warn;",
-            "access_log /var/log/nginx/access.log json;": f"access_log {work}/access.log json;",
+            "access_log /var/log/nginx/access.log json": f"access_log {work}/access.log json",
+            "access_log /var/log/nginx/edge.log edge": f"access_log {work}/edge.log edge",
+            "proxy_cache_path /var/cache/artifactapi-edge ": f"proxy_cache_path {self.cache} ",
+            "-f /run/artifactapi-edge/$second": f"-f {self.leases}/$second",
+            "server 127.0.0.1:8333;": f"server {self.s3};",
+            "Host 127.0.0.1:8333;": f"Host {self.s3};",
             "client_body_temp_path /var/lib/nginx/body;": f"client_body_temp_path {work}/body; {unused}",
             "proxy_temp_path /var/lib/nginx/proxy;": f"proxy_temp_path {work}/proxy;",
             "server 127.0.0.1:8081 ": f"server 127.0.0.1:{nodes[0]} ",

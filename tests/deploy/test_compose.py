@@ -24,7 +24,7 @@ from tests.deploy.shipped import STOPPING, image, kubernetes, settings_of
 from tests.seaweed import PARTS, _weed
 from tests.stack import ROOT, eventually, free_port
 
-SECRETS = {"POSTGRES_PASSWORD", "REDIS_PASSWORD", "S3_SECRET_KEY", "ADMIN_TOKEN"}
+SECRETS = {"POSTGRES_PASSWORD", "REDIS_PASSWORD", "S3_SECRET_KEY", "ADMIN_TOKEN", "EDGE_TOKEN"}
 
 
 @pytest.fixture(scope="module")
@@ -105,12 +105,16 @@ def test_nginx_in_compose_is_the_shipped_one_with_both_nodes(composed: dict[str,
     changes = {
         "/etc/nginx/shipped.conf": str(DEPLOY / "nginx.conf"),
         "/etc/nginx/nginx.conf": str(tmp_path / "nginx.conf"),
-        "exec nginx -g 'daemon off;'": "grep '  server .*max_fails' " + str(tmp_path / "nginx.conf"),
+        "exec nginx -g 'daemon off;'": "grep -E '  server (no|sea)|Host sea|/edge\\.log' "
+        + str(tmp_path / "nginx.conf"),
     }
     done = subprocess.run(
         [require(shell), option, replaced(script, changes)], capture_output=True, text=True, check=True, timeout=30
     )
-    assert [line.split()[1] for line in done.stdout.splitlines()] == ["node1:8080", "node2:8080"]
+    assert [line.split()[1].rstrip(";") for line in done.stdout.splitlines()] == [
+        *("node1:8080", "node2:8080", "seaweedfs:8333", "/var/log/edge/edge.log"),
+        *("Host",),
+    ]
 
 
 def test_valkey_understands_its_command(composed: dict[str, Any], tmp_path: Path) -> None:

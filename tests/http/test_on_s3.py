@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import http.client
 import os
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
 from tests.http.node import Node, body
+from tests.seaweed import Bucket
 from tests.upstreams import Upstream
 
 UP = "/repository/up"
@@ -18,7 +22,7 @@ LARGE = bytes(range(256)) * 8192  # 2 MiB
 
 @pytest.fixture
 def node(remotes: dict[str, Any], tmp_path: Path, database_url: str, redis_url: str, s3_url: str) -> Iterator[Node]:
-    settings = {"STORAGE_URL": s3_url, "S3_ENDPOINT_URL": os.environ["S3_ENDPOINT_URL"]}
+    settings = {"STORAGE_URL": s3_url, "S3_ENDPOINT_URL": os.environ["S3_ENDPOINT_URL"], "ACCEL_REDIRECT": "/_s3/"}
     with Node(tmp_path, database_url, redis_url, remotes, **settings).running() as node:
         yield node
 
@@ -89,6 +93,38 @@ def test_a_blob_that_is_gone_from_the_bucket_is_fetched_again(node: Node, upstre
         blobs.remove(digest)
     answer = node.get(f"{UP}/a.rpm")
     assert (answer.headers["X-Cache"], body(answer)) == ("MISS", LARGE)
+
+
+def test_what_was_there_a_moment_ago_and_is_gone_is_fetched_again(node: Node, upstream: Upstream) -> None:
+    """The worker has not asked S3 again, the fills process finds it out before it has answered."""
+    upstream.put("/a.rpm", LARGE)
+    body(node.get(f"{UP}/a.rpm"))
+    node.idle()
+    assert body(node.get(f"{UP}/a.rpm")) == LARGE
+    blobs = node.carrier.engine.shelf.blobs
+    for digest, _ in list(blobs.walk()):
+        blobs.remove(digest)
+    answer = node.get(f"{UP}/a.rpm")
+    assert (answer.status_code, answer.headers["X-Cache"], body(answer)) == (200, "MISS", LARGE)
+
+
+@pytest.mark.parametrize("wanted", [{}, {"Range": "bytes=70000-"}, {"Range": "bytes=-200000"}])
+def test_what_nginx_is_to_ask_s3_for(
+    node: Node, upstream: Upstream, s3_bucket: Bucket, wanted: dict[str, str]
+) -> None:
+    """nginx sends that target, the endpoint's own Host and the client's Range, and nothing else."""
+    upstream.put("/a.rpm", LARGE)
+    body(node.get(f"{UP}/a.rpm"))
+    node.idle()
+    answer = node.get(f"{UP}/a.rpm", X_Sendfile_Type="X-Accel-Redirect", **wanted)
+    target = answer.headers["X-Accel-Redirect"].removeprefix("/_s3")
+    with closing(http.client.HTTPConnection(urlsplit(s3_bucket.endpoint).netloc, timeout=10)) as s3:
+        s3.request("GET", target, headers=wanted)
+        sent = s3.getresponse()
+        assert (sent.status, sent.headers["Content-Type"]) == (answer.status_code, answer.headers["Content-Type"])
+        assert sent.headers["Content-Length"] == answer.headers["Content-Length"]
+        assert sent.headers.get("Content-Range") == answer.headers.get("Content-Range")
+        assert sent.read() == body(node.get(f"{UP}/a.rpm", **wanted))
 
 
 def test_health(node: Node) -> None:

@@ -44,6 +44,7 @@ WELL = {
     'artifactapi_storage_filesystem_bytes{instance="n1",what="free"}': f"20+0x{MINUTES}",
     'artifactapi_storage_filesystem_bytes{instance="n1",what="total"}': f"100+0x{MINUTES}",
     'artifactapi_quarantined_blobs_total{instance="n1"}': NONE,
+    'artifactapi_pulls_unrecorded_total{instance="n1"}': NONE,
     'artifactapi_config_info{instance="n1",sha256="one"}': ONE,
     'artifactapi_config_info{instance="n2",sha256="one"}': ONE,
 }
@@ -98,6 +99,7 @@ TROUBLES = {
         6, {_series('artifactapi_storage_filesystem_bytes{instance="n1",what="free'): f"4+0x{MINUTES}"}, 4
     ),
     "ArtifactapiDamagedBlob": Trouble(12, {_series("artifactapi_quarantined_blobs_total"): "0+0x9 1+0x200"}, 9),
+    "ArtifactapiPullsUnrecorded": Trouble(12, {_series("artifactapi_pulls_unrecorded_total"): "0+0x9 1+0x200"}, 9),
     "ArtifactapiConfigDiffers": Trouble(16, {'artifactapi_config_info{instance="n2",sha256="two"}': ONE}, 14),
 }
 

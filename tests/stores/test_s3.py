@@ -315,3 +315,22 @@ assert blobs._s3.client(5.0) is first
 
 def test_a_forked_process_has_its_own_client(bucket: Bucket) -> None:
     run(FORK, bucket.name, "fork/", bucket.endpoint)
+
+
+@pytest.mark.parametrize(
+    ("region", "name", "endpoint", "start"),
+    [
+        ("us-east-1", "bucket", None, "https://bucket.s3.amazonaws.com/k?"),
+        ("eu-west-1", "bucket", None, "https://bucket.s3.eu-west-1.amazonaws.com/k?"),
+        ("eu-west-1", "with.dots", None, "https://s3.eu-west-1.amazonaws.com/with.dots/k?"),
+        ("eu-west-1", "bucket", "https://s3.example.org", "https://s3.example.org/bucket/k?"),
+        ("eu-west-1", "bucket", "http://127.0.0.1:8333", "http://127.0.0.1:8333/bucket/k?"),
+    ],
+)
+def test_the_host_that_links_name(
+    monkeypatch: pytest.MonkeyPatch, region: str, name: str, endpoint: str | None, start: str
+) -> None:
+    """nginx must send the very same one (docs/operating.md), and Amazon's other regions refuse the first one's."""
+    for variable, value in (("ACCESS_KEY_ID", "key"), ("SECRET_ACCESS_KEY", "secret"), ("DEFAULT_REGION", region)):
+        monkeypatch.setenv(f"AWS_{variable}", value)
+    assert S3(name, endpoint).link(600, Key="k", ResponseContentType="a/b").startswith(start)

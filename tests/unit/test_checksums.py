@@ -7,6 +7,7 @@ import threading
 
 import pytest
 
+from app.fills import checksums
 from app.fills.checksums import INLINE, Checksums
 from app.resource import Digest
 
@@ -44,12 +45,21 @@ def test_the_expected_digest(algorithm: str, size: int) -> None:
     assert wrong.mismatch() == f"its {algorithm} is {found}, expected {value}"
 
 
-def test_a_large_body_given_up_leaves_no_thread() -> None:
+def test_a_large_and_quick_body_given_up_leaves_no_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checksums, "QUICK", 0)
     before = threading.active_count()
     sums = fed(body(2 * INLINE), None)
     assert threading.active_count() == before + 1
     sums.finish()
     assert threading.active_count() == before
+
+
+def test_a_slow_body_is_hashed_by_whoever_receives_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checksums, "QUICK", float("inf"))
+    before, data = threading.active_count(), body(2 * INLINE)
+    sums = fed(data, None)
+    assert threading.active_count() == before
+    assert sums.finish() == hashlib.sha256(data).hexdigest()
 
 
 def test_chunks_may_be_of_any_size() -> None:

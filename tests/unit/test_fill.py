@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import resource
+import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -14,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from app.errors import ArtifactError, UpstreamTimeout, UpstreamUnreachable
-from app.fills.fill import TAIL, Fill, Flights, Stage
+from app.fills.fill import LEAST, SWITCH, TAIL, Fill, Flights, Stage
 from app.fills.spool import Head, Spool
 from app.resource import Entry
 
@@ -136,6 +137,21 @@ def test_one_fill_a_name_while_it_runs() -> None:
     assert sorted(map(id, ran)) == sorted((id(boarded[0][0]), id(other)))
     assert flights.board("a", work)[1], "the next request fills again"
     assert flights.drain(5)
+
+
+def test_the_more_fills_run_the_less_often_their_threads_look_for_the_interpreters_lock() -> None:
+    flights, go = Flights(), threading.Event()
+
+    def work(fill: Fill) -> None:
+        go.wait(20)
+        fill.settle(ENTRY)
+
+    assert flights.board("first", work)[1] and sys.getswitchinterval() == pytest.approx(LEAST)
+    for number in range(30):
+        flights.board(str(number), work)
+    assert sys.getswitchinterval() == pytest.approx(31 * SWITCH)
+    go.set()
+    assert flights.drain(20) and sys.getswitchinterval() == pytest.approx(LEAST)
 
 
 @pytest.mark.parametrize(
