@@ -11,6 +11,9 @@ from functools import lru_cache
 _ENCODED = json.JSONEncoder(ensure_ascii=True, separators=(",", ":")).encode  # json.dumps makes a new one each time
 
 
+SECRETIVE = ("botocore", "boto3", "s3transfer")  # below a warning they tell signatures, tokens and whole links
+
+
 class JsonLines(logging.Formatter):
     """{"time", "level", "event", ...fields}, one object a line."""
 
@@ -46,7 +49,7 @@ def configure(form: str, debug: bool = False) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.DEBUG if debug else logging.INFO)
-    for noisy in ("alembic", "psycopg", "psycopg.pool", "werkzeug"):
+    for noisy in ("alembic", "psycopg", "psycopg.pool", "werkzeug", *SECRETIVE):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     logging.getLogger("urllib3").setLevel(logging.CRITICAL)  # its warnings of a retry have the whole URL
 

@@ -109,10 +109,10 @@ def request(
         _bytes(repository, cache).inc(sent)
 
 
-def edge(repository: str, requests: int, sent: int) -> None:
+def edge(repository: str, method: str, status: int, requests: int, sent: int) -> None:
     """Hits that an edge answered by itself; how long they took nobody here knows."""
-    REQUESTS.labels(repository, "GET", "200", "HIT").inc(requests)
-    BYTES.labels(repository, "HIT").inc(sent)
+    _requests(repository, method, _status(status), "HIT").inc(requests)
+    _bytes(repository, "HIT").inc(sent)
     EDGE.labels(repository).inc(requests)
 
 

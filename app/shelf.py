@@ -85,6 +85,7 @@ class Shelf:
             served.file.close()
         log.error("blob %s is damaged: its bytes have another checksum; it is put aside", entry.digest)
         self.blobs.quarantine(entry.digest)
+        self.catalog.damaged(entry.digest)
         metrics.QUARANTINED.inc()
         return None
 

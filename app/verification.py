@@ -78,6 +78,7 @@ class Verification:
             self.tally.unread.append(digest)
             return
         self._blobs.quarantine(digest)
+        self._catalog.damaged(digest)
         self._aside.add(digest)
         yield self._referred(digest, missing=False)
 

@@ -1,4 +1,4 @@
-"""`python -m bench`: run the items, print one table, keep the figures in last.json; a shortfall is no failure."""
+"""`python -m bench`: run the items, print two tables, keep the figures in last.json; a shortfall is no failure."""
 
 from __future__ import annotations
 
@@ -53,21 +53,23 @@ ITEMS: dict[str, Callable[[Site], Iterable[Figure]]] = {
     "patience": patience.measure,
 }
 BESIDE = "patience"  # waits rather than works, so it runs beside the others
+REPEATED = ("herd", "mixed", "hits", "images")  # what peers, fleet-herd and streams measure in another way
 LAST = Path(__file__).with_name("last.json")
 PICTURE = LAST.with_suffix(".svg")
 
 
 @click.command()
 @click.option("--only", "names", multiple=True, type=click.Choice(list(ITEMS)), help="This item; may be repeated.")
+@click.option("--all", "every", is_flag=True, help=f"Also what other items repeat: {', '.join(REPEATED)}.")
 @click.option("--rounds", default=3, show_default=True, type=click.IntRange(1, 50), help="Repetitions.")
 @click.option(
     "--seconds", default=1, show_default=True, type=click.IntRange(1, 60), help="Of load, for each product."
 )
 @click.option("--save/--no-save", default=None, help="Keep last.json and last.svg; by default where all was run.")
-def main(names: Sequence[str], rounds: int, seconds: int, save: bool | None) -> None:
+def main(names: Sequence[str], every: bool, rounds: int, seconds: int, save: bool | None) -> None:
     """Measure a real node of four workers on loopback; ratios within this run, medians over the rounds."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("terminated"))  # so that what was started is stopped
-    chosen = [name for name in ITEMS if not names or name in names]
+    chosen = selected(names, every=every)
     found = [_machine()]
     with site(rounds, seconds) as here, ThreadPoolExecutor(1) as pool:
         beside = pool.submit(_item, BESIDE, here) if BESIDE in chosen else None
@@ -76,6 +78,11 @@ def main(names: Sequence[str], rounds: int, seconds: int, save: bool | None) -> 
     _tell(found)
     if save or (save is None and not names):
         _keep(found)
+
+
+def selected(names: Sequence[str], *, every: bool) -> list[str]:
+    """The items to run, in their order: those that are named, else what a quarter of an hour is enough for."""
+    return [name for name in ITEMS if (name in names if names else every or name not in REPEATED)]
 
 
 def _tell(found: Sequence[Figure]) -> None:
@@ -110,11 +117,12 @@ def _joined(beside: Future[list[Figure]] | None) -> list[Figure]:
 def _item(name: str, here: Site) -> list[Figure]:
     """One item's figures; one that breaks off is a line of the table, too."""
     click.echo(f"measuring {name}", err=True)
-    found: list[Figure] = []
+    found, begun = list[Figure](), time.monotonic()
     try:
         found.extend(ITEMS[name](here))
     except Exception as error:
         found.append(Figure(name, f"broke off: {error}", "an answer", good=False))
+    click.echo(f"{name} took {time.monotonic() - begun:.0f} s", err=True)
     return found
 
 

@@ -18,11 +18,13 @@ from app.layout import Layout
 from bench.client import seconds
 from bench.figures import TIMES, WHOLE, Figure, at_least, at_most, median, shown
 from bench.load import Load, load
+from bench.peers.rounds import rotated
 from bench.site import ROOT, SMALL, Site
 from tests.stack import Stack, eventually, free_port
 
 WORKERS = 2
-SECONDS = 4.0
+SHARE = 2  # seconds of load on each in each round, for one of the comparison
+FILE, BLOB = "  a file against the bare view", "  a blob against docker-registry"
 REGISTRY = shutil.which("docker-registry")
 GUNICORN = (sys.executable, "-m", "gunicorn", "--chdir", str(ROOT), "--worker-tmp-dir", "/dev/shm")
 
@@ -47,8 +49,16 @@ def measure(site: Site) -> Iterator[Figure]:
         registry = [ends.enter_context(_registry(site, here))] if REGISTRY else []
         for each in (served := [*ours, bare, *registry]):
             load(each.port, each.path, 1.0)
-        rounds = [[load(each.port, each.path, SECONDS) for each in served] for _ in range(site.rounds)]
+        rounds = [_round(served, number, SHARE * site.seconds) for number in range(site.rounds)]
     yield from _told(served, list(zip(*rounds, strict=True)))
+
+
+def _round(served: list[Served], number: int, lasting: float) -> list[Load]:
+    """Each in turn, beginning with another one in each round; in the order of `served`."""
+    found: dict[int, Load] = {}
+    for place in rotated(range(len(served)), number):
+        found[place] = load(served[place].port, served[place].path, lasting)
+    return [found[place] for place in sorted(found)]
 
 
 def _told(served: list[Served], found: list[tuple[Load, ...]]) -> Iterator[Figure]:
@@ -56,11 +66,11 @@ def _told(served: list[Served], found: list[tuple[Load, ...]]) -> Iterator[Figur
         note = f"p99 {median([one.p99 for one in loads]) * 1000:.1f} ms, {sum(one.errors for one in loads)} errors"
         yield shown(f"{each.name}: requests a second", [one.rate for one in loads], WHOLE, note)
     file, blob, bare, *registry = found
-    yield at_least("  a file against the bare view", _ratios(file, bare), 0.8, TIMES)
+    yield at_least(FILE, _ratios(file, bare), 0.8, TIMES)
     tails = [one.p99 / other.p99 for one, other in zip(file, bare, strict=True)]
     yield at_most("  its p99 against the bare view's", tails, 1.5, TIMES)
     if registry:
-        yield at_least("  a blob against docker-registry", _ratios(blob, registry[0]), 3.0, TIMES)
+        yield at_least(BLOB, _ratios(blob, registry[0]), 3.0, TIMES)
 
 
 def _ratios(ours: tuple[Load, ...], theirs: tuple[Load, ...]) -> list[float]:

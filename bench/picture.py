@@ -11,17 +11,18 @@ from dataclasses import dataclass
 from xml.sax.saxutils import escape
 
 from bench.figures import MORE_IS_BETTER, Figure, median, ratios
-from bench.peers.product import ALONE, EDGE, NGINX, ORDER, REGISTRY
+from bench.peers.product import ALONE, EDGE, NGINX, ORDER, REGISTRY, TUNED
 from bench.peers.small import BY_DIGEST, BY_TAG
 
 WIDTH, LEFT, RIGHT = 860, 250, 70
 BAR, GAP, TOP = 14, 16, 66
+DRAWN = tuple(name for name in ORDER if name != TUNED)
 SHOWN = (ALONE, EDGE)  # a work is drawn where one of these two did it
 OTHERS = {BY_DIGEST: REGISTRY, BY_TAG: REGISTRY}  # what nginx's plain files do not know is measured against this
 
 # Colours that keep 3:1 against both white and GitHub's dark background, and differ in lightness too.
 COLOURS: Mapping[str, str] = dict(
-    zip(ORDER, ("#8a8f98", "#b07d00", "#a8548c", "#2f81c4", "#1a7f4b", "#6a9fd0", "#4fa97a"), strict=True)
+    zip(DRAWN, ("#8a8f98", "#b07d00", "#a8548c", "#2f81c4", "#1a7f4b", "#6a9fd0", "#4fa97a"), strict=True)
 )
 STYLE = """
 text { font: 12px system-ui, sans-serif; fill: #1f2328; } .quiet { fill: #59636e; } .head { font-weight: 600; }
@@ -59,7 +60,7 @@ def drawn(found: Sequence[Figure]) -> str:
     groups = grouped(found)
     if not groups:
         return ""
-    names = [name for name in ORDER if any(bar.product == name for group in groups for bar in group.bars)]
+    names = [name for name in DRAWN if any(bar.product == name for group in groups for bar in group.bars)]
     height = TOP + sum(group.height for group in groups) + 10
     begin = (
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{height}" viewBox="0 0 {WIDTH} {height}" '
@@ -75,7 +76,7 @@ def grouped(found: Sequence[Figure]) -> list[Group]:
     for work in dict.fromkeys(work for work, _ in cells):
         base = cells.get((work, OTHERS.get(work, NGINX)))
         if base and any((work, name) in cells for name in SHOWN):
-            bars = tuple(_bar(cells[work, name], base) for name in ORDER if (work, name) in cells)
+            bars = tuple(_bar(cells[work, name], base) for name in DRAWN if (work, name) in cells)
             groups.append(Group(work, base.product, bars))
     return groups
 

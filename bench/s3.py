@@ -22,7 +22,7 @@ from tests import seaweed
 from tests.stack import Stack, eventually
 
 SPACE = 3 * memory.SIZE  # bytes of free disk: the spool, what SeaweedFS stores, and room beside it
-SECONDS = 4.0
+SECONDS = 2.0  # of load, of each
 OURS = ("a worker", "fills")
 
 

@@ -71,7 +71,7 @@ class _Round:
 def measure(site: Site) -> Iterator[Figure]:
     with _node(site) as node, edge(_program(), node.directory / "edge", node) as front:
         rounds = [_round(site, node, front.port, front.port) for _ in range(site.rounds)]
-        through = [_round(site, node, front.port, node.port) for _ in range(site.rounds)]
+        through = [_round(site, node, front.port, node.port)]  # for information
     yield from _figures(f"{STREAMS} cold streams of 2 MB/s, edge: hits", rounds, 0.8, 2.0)
     yield from _figures("  hits of the node itself", through)
     cost = [each.cpu / each.carried * 1e9 for each in rounds]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
@@ -12,7 +13,7 @@ import click
 from app import repositories, times
 from app.cli.context import catalog_of, settings_given, warn
 from app.stores.pulls import UNKNOWN, Pull, Pulls, Sought
-from app.web.pulls import MOST, document, sought
+from app.web.pulls import MOST, document, recorded_since, sought
 
 HEAD = ("at", "client", "requests", "bytes", "what")
 
@@ -39,12 +40,13 @@ def pulls(limit: int, as_json: bool, **given: str | None) -> None:
         rows = _rows(record, wanted)
         shown = list(islice(rows, limit))
         more = next(rows, None) is not None
+        since = None if shown else recorded_since(record, time.time() - settings.pulls_keep)
     for line in [json.dumps(document(pull)) for pull in shown] if as_json else _table(shown):
         click.echo(line)
     if more:
         warn(f"these are the newest {limit}; there are more (--limit)")
     if not shown:
-        warn(f"no such pull is in the record, which goes back {settings.pulls_keep / 86400:g} days (PULLS_KEEP)")
+        warn(f"no such pull is in the record, which {f'goes back to {since}' if since else 'is empty'} (PULLS_KEEP)")
 
 
 def _rows(record: Pulls, wanted: Sought) -> Iterator[Pull]:

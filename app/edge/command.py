@@ -54,10 +54,10 @@ def _named(context: click.Context, option: click.Parameter, name: str | None) ->
 @click.option(
     "--url",
     envvar=f"{PREFIX}URL",
-    default="http://127.0.0.1",
+    default="http://127.0.0.1:8090",
     show_default=True,
     show_envvar=True,
-    help="Where a node answers: this nginx, or any other.",
+    help="Where a node answers: through nginx's door for it, or directly.",
 )
 @click.option(
     "--token-file",
@@ -76,7 +76,7 @@ def _named(context: click.Context, option: click.Parameter, name: str | None) ->
 def edge(url: str, token_file: Path | None, name: str, **places: Path) -> None:
     """Let the nginx of this machine keep public bodies for long: drop what a node ends, and count what nginx serves.
 
-    Runs as nginx's user until SIGTERM. While it does not, nginx keeps nothing longer than a second.
+    Runs as nginx's user until SIGTERM. While it does not, nginx keeps nothing.
     """
     logs.configure(os.environ.get("LOG_FORMAT", "json"))
     stop = Event()

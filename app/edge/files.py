@@ -1,7 +1,8 @@
 """The files of nginx's cache: which there are, and dropping them.
 
-    <cache>/<last digit>/<the two before>/<md5 of the cache key>        levels=1:2; `<md5>.<number>` is still written
+    <cache>/<last digit>/<the two before>/<32 digits>       levels=1:2; `<32 digits>.<number>` is still written
 
+The digits are the md5 of the cache key; with Vary a further variant has others. Its head tells what a file is of.
 A look reads the time of each directory and lists those alone that changed: some milliseconds for 4096 of them,
 whatever is in them. So a file is known as soon as it can be served, not when the log tells of it: nginx logs a
 request when its client has everything, which may take minutes, and serves the file to others meanwhile.
@@ -26,6 +27,7 @@ LONGEST_HEAD = 128 * 1024  # nginx's own limits are below
 RACY = 0.1  # seconds after which a directory's time has surely moved on from its last change
 AT_ONCE = 500  # files between two moments in which somebody else may have a turn
 TOP, BELOW = "0123456789abcdef", 256
+LEAST, SHARE = 64 << 20, 100  # bytes that have to be free, or one part in so many of a small disk
 _NAME = re.compile(r"[0-9a-f]{32}")
 
 
@@ -38,7 +40,12 @@ class Files:
     def __init__(self, directory: Path, index: Index) -> None:
         self.index = index
         self._directory = directory
-        self._times: dict[int, int] = {}  # of a directory when it was listed; absent: list it again
+        self._times: dict[int, int] = {}  # of a directory before all of it was known; absent: list it again
+
+    def lack(self) -> str:
+        """Why nothing may be added, "" where there is room: nginx breaks off answers that it cannot write."""
+        with self._understood():
+            return crowded(os.statvfs(self._directory))
 
     def look(self, ended: Callable[[Entry], bool]) -> Iterator[None]:
         """Take in what came and went since the last look; drop what came and is `ended`, or tells no entry."""
@@ -75,7 +82,7 @@ class Files:
         try:
             yield
         except OSError as error:
-            raise UnableError(f"the cache {self._directory}: {error.strerror}") from error
+            raise UnableError(f"the cache {self._directory}: {error.filename or ''} {error.strerror}") from error
 
     def _below(self, digit: str, ended: Callable[[Entry], bool]) -> Iterator[None]:
         try:
@@ -85,20 +92,17 @@ class Files:
         try:
             for below in os.listdir(top):  # noqa: PTH208 - of a descriptor
                 place = _place(digit, below)
-                if place is not None and self._changed(top, below, place):
-                    yield from self._list(place, ended)
+                if place is None:
+                    continue
+                wall, changed = time.time(), os.stat(below, dir_fd=top).st_mtime_ns
+                if self._times.get(place) == changed:
+                    continue
+                self._times.pop(place, None)  # a list that breaks off is made again
+                yield from self._list(place, ended)
+                if abs(wall - changed / 1e9) > RACY:  # a change so soon after may leave the time as it is
+                    self._times[place] = changed
         finally:
             os.close(top)
-
-    def _changed(self, top: int, below: str, place: int) -> bool:
-        """A change within RACY of a directory's time may leave that time as it is: such a one is listed again."""
-        wall, changed = time.time(), os.stat(below, dir_fd=top).st_mtime_ns
-        if self._times.get(place) == changed:
-            return False
-        self._times.pop(place, None)
-        if abs(wall - changed / 1e9) > RACY:
-            self._times[place] = changed
-        return True
 
     def _list(self, place: int, ended: Callable[[Entry], bool]) -> Iterator[None]:
         there, known = _listed(self._path(place)), self.index.within(place)
@@ -129,6 +133,16 @@ class Files:
 
     def _file(self, file: Named) -> str:
         return f"{self._path(file.place)}/{file.name.hex()}"
+
+
+def crowded(disk: os.statvfs_result) -> str:
+    """Why it is as good as full, for who is not root."""
+    free = disk.f_bavail * disk.f_frsize
+    if free < min(LEAST, disk.f_blocks * disk.f_frsize // SHARE):
+        return f"the cache's disk is full but for {free >> 20} MiB"
+    if disk.f_favail < disk.f_files // SHARE:  # some file systems have no number of files
+        return f"the cache's disk is full but for {disk.f_favail} files"
+    return ""
 
 
 def _names(directory: Path) -> list[str]:

@@ -6,8 +6,8 @@ A file is there for second s only if s + 1 <= the moment the poll began + the le
 asking, whatever the reason, holds nothing soon after, without anybody doing anything.
 
 A clock that is set back would make used seconds come again: every check compares the wall clock with the monotonic
-one, and what moved ends the lease at once. (A clock set back while the agent is dead or frozen, within these two
-seconds, is the one case that nobody sees.)
+one, and what moved ends the lease at once. (A clock set back while the agent is dead or frozen, before its last lease
+is over, is the one case that nobody sees.)
 """
 
 from __future__ import annotations
@@ -51,9 +51,11 @@ class Lease:
         try:
             directory.mkdir(mode=0o755, parents=True, exist_ok=True)
             self._held = {int(each.name) for each in directory.iterdir() if each.name.isdigit()}
-            self.end()
+            for second in list(self._held):
+                self._drop(second)
         except OSError as error:
             raise UnableError(f"the lease directory {directory}: {error.strerror}") from error
+        self.over = clock().steady  # when the last one ended, or ends by itself: by time.monotonic()
 
     def begin(self) -> Moment:
         """The moment before a poll, for extend()."""
@@ -67,6 +69,7 @@ class Lease:
         if abs(present.apart - begun.apart) > MOVED:
             return False
         first, last = int(present.wall), int(begun.wall + seconds) - 1
+        self.over = max(self.over, begun.steady + seconds)
         try:
             for second in range(first, last + 1):
                 self._hold(second)
@@ -88,9 +91,12 @@ class Lease:
         return int(self._clock().wall) in self._held
 
     def end(self) -> None:
-        """Hold it no more."""
+        """Hold it no more. What cannot be removed ends by itself."""
         for second in list(self._held):
-            self._drop(second)
+            with contextlib.suppress(OSError):
+                self._drop(second)
+        if not self._held:
+            self.over = min(self.over, self._clock().steady)
 
     def _hold(self, second: int) -> None:
         if second not in self._held:

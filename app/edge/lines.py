@@ -1,23 +1,24 @@
-"""nginx's edge log: one line a request, written where the answer told an entry.
+"""nginx's edge log: one line for each request that nginx alone answered.
 
-    <cache status> <unix time> <client> <method> <status> <bytes of body> <entry> <cache key>
+    HIT <unix time> <client> <method> <status> <bytes of body> <entry> <request id>
 
-with tabs between. Values are escaped as in JSON, so a tab is never part of one. What a node answered (MISS, EXPIRED)
-the node has counted.
+with tabs between. Values are escaped as in JSON, so a tab is never part of one.
 """
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
-SERVED = frozenset({b"HIT", b"STALE", b"UPDATING"})  # by nginx alone
+METHODS = frozenset({b"GET", b"HEAD"})  # that nginx keeps answers to
+STATUS = re.compile(rb"[1-5][0-9][0-9]")
 FIELDS = 8
 MINUTE = 60
 
-# entry without its stamp, client, unix second of the minute, whether without a body (HEAD, 304: no pull)
-Name = tuple[bytes, bytes, int, bool]
+# entry without its stamp, client, unix second of the minute, method, status
+Name = tuple[bytes, bytes, int, bytes, bytes]
 
-_Line = tuple[bytes, bytes, bytes, bool]
+_Line = tuple[bytes, bytes, bytes, bytes, bytes]
 
 
 @dataclass(slots=True)
@@ -35,11 +36,11 @@ def counted(text: bytes) -> Counts:
     lines = text.split(b"\n")
     for line in lines[:-1]:
         try:
-            status, at, client, _, _, size, entry, _ = line.split(b"\t")
-            if status not in SERVED:
-                continue
+            word, at, client, method, status, size, entry, _ = line.split(b"\t")
+            if word != b"HIT":
+                continue  # a node has counted it
             sent = int(size)
-            name = (entry, client, at[:-4], not sent)  # milliseconds off
+            name = (entry, client, at[:-4], method, status)  # milliseconds off
             row = found.get(name)
             if row is None:
                 found[name] = [1, sent]
@@ -53,12 +54,17 @@ def counted(text: bytes) -> Counts:
 
 def _by_minute(found: dict[_Line, list[int]], unreadable: int) -> Counts:
     counts = Counts({}, unreadable)
-    for (entry, client, at, bare), (requests, sent) in found.items():
-        if not at.isdigit() or len(at) > 12 or entry.count(b" ") != 2:
+    for (entry, client, at, method, status), (requests, sent) in found.items():
+        if not at.isdigit() or len(at) > 12 or entry.count(b" ") != 2 or not _answered(method, status):
             counts.unreadable += requests
             continue
         second = int(at)
-        row = counts.rows.setdefault((entry.partition(b" ")[2], client, second - second % MINUTE, bare), [0, 0])
+        name = (entry.partition(b" ")[2], client, second - second % MINUTE, method, status)
+        row = counts.rows.setdefault(name, [0, 0])
         row[0] += requests
         row[1] += sent
     return counts
+
+
+def _answered(method: bytes, status: bytes) -> bool:
+    return method in METHODS and STATUS.fullmatch(status) is not None

@@ -67,15 +67,16 @@ class Log:
         self._path = path
         self._files: list[_Open] = []  # the one at `path` last
         self._ends = not (found := {each.inode: each.offset for each in positions})
-        for each in sorted(path.parent.glob(f"{path.name}.*"), key=lambda one: one.stat().st_mtime) if found else ():
-            if each.stat().st_ino in found:
-                self._open(each, found)
         self._resume = found
+        for each in sorted(path.parent.glob(f"{path.name}.*"), key=_age) if found else ():
+            with suppress(OSError):  # gone just now, or not for us: lines that nobody counts
+                if each.stat().st_ino in found:
+                    self._open(each, found)
 
     def chunks(self) -> Iterator[bytes]:
         """Whole lines of what is unread, at most CHUNK bytes at once."""
         for file in list(self._files):
-            while text := file.chunk():
+            while text := self._chunk(file):
                 yield text
             if file.replaced and time.monotonic() > file.replaced + OVER:
                 self._close(file)
@@ -115,10 +116,16 @@ class Log:
         for each in self._files[:-1]:
             each.replaced = each.replaced or time.monotonic()
 
+    def _chunk(self, file: _Open) -> bytes:
+        try:
+            return file.chunk()
+        except OSError as error:
+            raise UnableError(f"nginx's log {self._path}: {error.strerror}") from error
+
     def _open(self, path: Path, offsets: dict[int, int]) -> None:
         try:
             file = _Open(os.open(path, os.O_RDWR), writable=True)
-        except PermissionError:
+        except OSError:  # not our file, a volume that is only for reading
             file = _Open(os.open(path, os.O_RDONLY), writable=False)
         file.offset = offsets.get(file.inode, 0)
         self._files.append(file)
@@ -129,9 +136,15 @@ class Log:
             os.close(file.descriptor)
 
 
+def _age(path: Path) -> float:
+    with suppress(OSError):
+        return path.stat().st_mtime
+    return 0.0
+
+
 def _punch(descriptor: int, length: int) -> bool:
     """Free the first `length` bytes, which read as zeros from then on; False where this file system cannot."""
-    library = ctypes.CDLL(None)
+    library = ctypes.CDLL(None)  # it only returns -1 where it fails
     fallocate = getattr(library, "fallocate64", None) or library.fallocate
     fallocate.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64)
     return bool(fallocate(descriptor, _KEEP_SIZE_PUNCH_HOLE, 0, length) == 0)

@@ -1,7 +1,7 @@
 """What the agent asks a node: news, and to count what nginx alone served.
 
 POST /api/v1/edges/<name>         {"cursor": n} -> 200 {"cursor", "everything", "purges": [...], "lease": seconds}
-POST /api/v1/edges/<name>/hits    {"hits": [...]} -> 204
+POST /api/v1/edges/<name>/hits    {"report": "<32 hexadecimal digits>", "hits": [...]} -> 204
 """
 
 from __future__ import annotations
@@ -12,9 +12,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import requests
-from urllib3.exceptions import NewConnectionError
 
-from app.edge.problems import AwayError
+from app.edge.problems import AwayError, UnknownError
 from app.stores.edges import News, Purge
 
 PATIENCE = (0.5, 0.5)  # seconds to connect, and for an answer: together well below a lease
@@ -27,9 +26,8 @@ class Counted(enum.Enum):
     """What became of a report."""
 
     YES = "counted"
-    LATER = "not counted; try again"
+    LATER = "not counted, or nobody knows: again, under the same number"
     NEVER = "refused for good"
-    UNKNOWN = "no answer: it may have been counted or not"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,9 +48,11 @@ class Node:
         self._session.headers["Authorization"] = f"Bearer {token}"
 
     def poll(self, cursor: int) -> Told:
-        """News after `cursor`; AwayError where there is no good answer."""
+        """News after `cursor`; AwayError where there is no good answer, UnknownError where `cursor` is the reason."""
         try:
             answer = self._post("", {"cursor": cursor}, PATIENCE)
+            if answer.status_code == requests.codes.unprocessable:
+                raise UnknownError("the node does not take this cursor")
             if answer.status_code != requests.codes.ok:
                 raise AwayError(f"the node answers {answer.status_code}")
             return _told(answer.json())
@@ -61,13 +61,11 @@ class Node:
         except (KeyError, TypeError, ValueError) as error:
             raise AwayError("the node's answer is not one about news") from error
 
-    def report(self, hits: list[dict[str, Any]]) -> Counted:
+    def report(self, report: dict[str, Any]) -> Counted:
         try:
-            status = self._post("/hits", {"hits": hits}, COUNTING).status_code
-        except requests.ConnectTimeout:
+            status = self._post("/hits", report, COUNTING).status_code
+        except requests.RequestException:
             return Counted.LATER
-        except requests.RequestException as error:
-            return Counted.LATER if _never_sent(error) else Counted.UNKNOWN
         if status < requests.codes.multiple_choices:
             return Counted.YES
         return Counted.LATER if status in LATER or status >= requests.codes.server_error else Counted.NEVER
@@ -87,8 +85,3 @@ def _told(body: Any) -> Told:
 
 def _key(value: Any) -> str | None:
     return None if value is None else str(value)
-
-
-def _never_sent(error: requests.RequestException) -> bool:
-    reason = getattr(error.args[0] if error.args else None, "reason", None)
-    return isinstance(reason, NewConnectionError)

@@ -9,3 +9,7 @@ class UnableError(Exception):
 
 class AwayError(Exception):
     """No node gave news: the lease lapses by itself."""
+
+
+class UnknownError(AwayError):
+    """No node takes this cursor."""

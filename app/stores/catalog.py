@@ -175,6 +175,11 @@ class Catalog:
         with _best_effort():
             self.memory.remember_missing(repository, key, epoch, status, seconds, trusted)
 
+    def damaged(self, digest: str) -> None:
+        """These bytes were put aside: no cache in front is to serve what it may have of them."""
+        with _best_effort():
+            self.memory.edges.purge(sorted({each.repository for each in self.index.referring(digest)}))
+
     def flush(self, repository: str, prefix: str = "", expire: bool = False) -> tuple[Flushed, int | None]:
         """Index.flush, and how many copies the memory lost by it; None where it could not be told that their epoch
         is over: who still reaches it may trust them while they are FRESH."""

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 LEASE = 5.0  # seconds after an edge asked within which it may serve what it keeps: a busy machine answers within that
+MOST = 100  # edges of a fleet; each question looks at all of them
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +45,8 @@ class Edges(Protocol):
     def poll(self, name: str, cursor: int, most: int = 1000) -> News:
         """What is new since `cursor` (0 for an edge that knows nothing), at most `most` purges, oldest first.
 
-        The edge `name` says by it that it has dropped all up to `cursor`, and has its lease from now on.
+        The edge `name` says by it that it has dropped all up to `cursor`, and has its lease from now on. Unavailable
+        while MOST others have theirs.
         """
 
     def purge(self, repositories: Sequence[str]) -> int:
@@ -52,6 +54,15 @@ class Edges(Protocol):
 
     def latest(self) -> int:
         """The number of the last news, 0 where no edge asks."""
+
+    def claim(self, report: str) -> bool:
+        """Whether the caller is to count this report of hits: not where it was counted within the hour.
+
+        Unavailable while another one counts it. A claim ends after seconds, unless counted() follows.
+        """
+
+    def counted(self, report: str) -> None:
+        """Whoever claimed it has done so."""
 
     def settled(self, number: int) -> bool:
         """Whether no edge serves what the news up to `number` ended: each has dropped it, or its lease is over."""

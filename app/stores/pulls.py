@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 MINUTE = 60  # seconds: the record says no more of when
+HIGHEST = 2**63 - 1  # of a count
 UNKNOWN = "::"  # the address of a client that has none (RFC 4291, 2.5.2), of a proxy on a socket that is not trusted
 
 
@@ -80,11 +81,18 @@ class Named:
 class Pulls(Protocol):
     """The record. Every method raises StoreDown."""
 
-    def record(self, pulls: Iterable[Pull]) -> None:
-        """Add them, all or nothing, to what is recorded of the same client, artifact and minute."""
+    def record(self, pulls: Iterable[Pull]) -> int:
+        """Add them to what is recorded of the same client, artifact and minute: all, or where it is down none.
+
+        How many requests were left out, because a value of theirs can never be written. Only where there is one,
+        a failure may leave a part of the others written.
+        """
 
     def find(self, sought: Sought) -> Page:
         """What was asked for."""
+
+    def oldest(self) -> int | None:
+        """The first minute (unix seconds) of which there is a pull, None where there is none at all."""
 
     def knows(self, repository: str) -> bool:
         """Whether anything of that repository is in the record."""

@@ -21,6 +21,7 @@ import contextlib
 import hashlib
 import json
 import logging
+import re
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import astuple, fields
@@ -48,6 +49,7 @@ ANSWER = 0.3  # seconds for a connection or an answer
 FAIL_FAST = 0.5  # seconds a server that failed is not asked again
 COPY, FORGOTTEN = 86400, 10  # seconds
 BATCH = 1000  # keys of one SCAN and UNLINK
+TOO_HIGH = re.compile("would overflow|out of range")  # more than Redis's 64 bits hold
 TOLD_AGAIN = 30.0  # seconds between two lines about what is refused
 
 log = logging.getLogger(__name__)
@@ -187,7 +189,11 @@ class RedisMemory:
         with self._asked() as client, client.pipeline(transaction=False) as together:
             for what, number in (("requests", requests), ("bytes", sent)):
                 together.hincrby(f"{PREFIX}counters", f"{repository} {state} {what}", number)
-            together.execute()
+            try:
+                together.execute()
+            except ResponseError as error:
+                if not TOO_HIGH.search(str(error)):
+                    raise  # else asking again would count the other number once more each time
 
     def counts(self) -> dict[str, dict[str, tuple[int, int]]]:
         with self._asked() as client:

@@ -8,9 +8,12 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
-from app.stores.edges import LEASE, News, Purge
-from app.stores.redis_scripts import EDGES, POLL, PURGE, UNSETTLED
+from app.errors import Unavailable
+from app.stores.edges import LEASE, MOST, News, Purge
+from app.stores.redis_scripts import EDGES, POLL, PURGE, REPORT, UNSETTLED
 
+COUNTING, COUNTED = "counting", "counted"
+CLAIMED, KNOWN = 20, 3600  # seconds: longer than counting takes, and than an edge asks again
 LONGEST = 1000  # bytes of a line of news; a longer key would be news of its whole repository
 
 
@@ -36,7 +39,10 @@ class RedisEdges:
 
     def poll(self, name: str, cursor: int, most: int = 1000) -> News:
         with self._asked():
-            upto, follows, found = self._poll(EDGES, [name, cursor, most, int(LEASE * 1_000_000)])
+            answer = self._poll(EDGES, [name, cursor, most, int(LEASE * 1_000_000), MOST])
+        if answer is None:
+            raise Unavailable(f"{MOST} other edges have a lease", retry_after=LEASE)
+        upto, follows, found = answer
         last = int(upto)
         self.look(last)
         lines = enumerate(found, last - len(found) + 1)
@@ -50,6 +56,19 @@ class RedisEdges:
 
     def latest(self) -> int:
         return self.purge(())
+
+    def claim(self, report: str) -> bool:
+        with self._asked() as client:
+            if client.set(REPORT + report, COUNTING, nx=True, ex=CLAIMED):
+                return True
+            found = client.get(REPORT + report)
+        if found != COUNTED.encode():
+            raise Unavailable("this report is being counted", retry_after=CLAIMED)
+        return False
+
+    def counted(self, report: str) -> None:
+        with self._asked() as client:
+            client.set(REPORT + report, COUNTED, ex=KNOWN)
 
     def settled(self, number: int) -> bool:
         with self._asked():

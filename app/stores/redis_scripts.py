@@ -8,15 +8,17 @@
                                                         a node of a version without edges is found out
       polls     hash: name -> "<applied> <given> <end>" an hour after the lease's end: the news that the edge said it
                                                         has applied, the last it was given, its lease's end
+      report:<id>  counting | counted                   20 s | an hour: what became of a report of hits
 
-Every script has these four as its first KEYS; times are Redis's own, in microseconds. A stamp that begins anew is the
-time, so numbers never come twice, also where Redis has lost all it knew.
+Every script has the first four as its first KEYS; times are Redis's own, in microseconds. A stamp that begins anew is
+the time, so numbers never come twice, also where Redis has lost all it knew.
 """
 
 from __future__ import annotations
 
 PREFIX = "artifactapi:"
 STAMP = f"{PREFIX}edges:stamp"
+REPORT = f"{PREFIX}edges:report:"
 EDGES = (STAMP, f"{PREFIX}edges:news", f"{PREFIX}edges:told", f"{PREFIX}edges:polls")
 
 # Both sides of every comparison are integers well under 2^53, where Lua's numbers are exact; told as text they would
@@ -114,12 +116,29 @@ for i = 5, #KEYS do raise(KEYS[i], ARGV[2 * i - 9], ARGV[2 * i - 8]) end
 """
 )
 
-# ARGV: name, cursor, most, the lease's microseconds. Returns the cursor, whether it goes on from there, the news.
+# ARGV: name, cursor, most, the lease's microseconds, how many edges there may be. Returns the cursor, whether it goes
+# on from there, the news; nothing where so many others have a lease, for who has one must not be forgotten.
 POLL = (
     _NEWS
     + """
+local DAY = 86400 * 1000000
 local name, cursor, now, known = ARGV[1], tonumber(ARGV[2]), clock(), polls()
 local last, given = tonumber(redis.call('GET', STAMP)), known[name] and known[name].given
+
+if not known[name] then
+    local count, first = 0, nil
+    for other, edge in pairs(known) do
+        count = count + 1
+        if not first or edge.ends < known[first].ends then first = other end
+    end
+    if count >= tonumber(ARGV[5]) then
+        if known[first].ends > now then return false end
+        redis.call('HDEL', POLLS, first)
+    end
+end
+
+-- No Redis gave that, whose clock was right within a day: it must not become everybody's number.
+if cursor > math.max(last or 0, now + DAY) then cursor = 0 end
 if not last or cursor > last or (given and cursor > given) then last, given = anew(known, now, cursor), nil end
 local oldest = last - redis.call('LLEN', NEWS) + 1
 local follows = given and oldest <= cursor + 1

@@ -38,10 +38,21 @@ def definitions(snapshot: Path) -> Repositories | None:
 
 
 def changed(before: Repositories | None, after: Repositories) -> list[str]:
-    """Remotes that are defined otherwise than before, or no more; all, where nothing is known of before."""
+    """Remotes that are defined otherwise than before, or no more; all, where nothing is known of before, or where a
+    URL without a repository's name may now be another repository's."""
     if before is None:
         return list(after.remotes)
+    if _addresses(before) != _addresses(after):
+        return list(before.remotes)
     return [name for name, remote in before.remotes.items() if after.get(name) != remote]
+
+
+def _addresses(known: Repositories) -> frozenset[tuple[object, ...]]:
+    """What decides whom a URL means that begins with no repository's name; empty where none can."""
+    every = (*known.remotes.values(), *known.locals.values(), *known.virtuals.values())
+    if not any(each.default or each.hosts or each.serves for each in every):
+        return frozenset()
+    return frozenset((each.name, each.package, each.serves, each.hosts, each.default) for each in every)
 
 
 def workers(gunicorn: Process | None) -> frozenset[Worker]:

@@ -136,6 +136,7 @@ class Carrier:
                 raise
             log.exception("%s %s", ask.method, ask.url_path)
             return self._refuse(conn, ask, ArtifactError(DEFECT), told)
+        gone = False  # what a worker found here, since
         try:
             _settle(ask, outcome)
             reply = answer(ask, resource, outcome)
@@ -145,14 +146,16 @@ class Carrier:
         except ArtifactError as error:
             if delivery.head:
                 raise
-            if isinstance(error, StoreDown) and handed.entry is not None:  # what a worker found here is gone since
-                return self._respond(replace(handed, entry=None), conn, delivery, told)
-            self._refuse(conn, ask, error, told)
+            gone = isinstance(error, StoreDown) and handed.entry is not None
+            if not gone:
+                self._refuse(conn, ask, error, told)
         finally:
             if told.artifact is not None:  # known only now of what was arriving
                 told.artifact = replace(told.artifact, digest=_digest(outcome))
             if isinstance(outcome, Served):
                 outcome.file.close()
+        if gone:
+            self._respond(replace(handed, entry=None), conn, delivery, told)
         return None
 
     def _tell(self, conn: socket.socket, ask: Ask, delivery: wire.Delivery, told: _Told) -> None:

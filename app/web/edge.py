@@ -1,12 +1,11 @@
 """What a cache in front (nginx's) may keep of a worker's answer, and how long; the words the two speak.
 
-nginx asks      X-Edge: <its time> leased     it hears of every change within LEASE seconds (app/stores/edges.py)
-                X-Edge: <its time>            it hears of none
+nginx asks      X-Edge: <its time>            where it has its lease (app/stores/edges.py)
 a node answers  X-Accel-Expires: @<second>    by nginx's own clock; without this line nothing is kept
                 X-Edge-Entry: <stamp> <repository> <key, percent-encoded>     for nginx's log, not for clients
 
 a fresh stored body that a worker sends, of a public remote     kept
-one that never changes, and nginx has its lease                 until it expires here, a day at most
+one that never changes                                          until it expires here, a day at most
 any other                                                       to the end of nginx's present second
 a part of a set that changes as one, under a plain name         not at all: half of it would be the old edition
 local, private, hashed on every read; a 404; what was fetched   not at all
@@ -24,7 +23,7 @@ from app.shelf import Served
 ASKED = "x-edge"
 LONGEST = 86400  # seconds
 DECIDED_THERE = ("range", "if-range", "if-none-match", "if-modified-since", "if-match", "if-unmodified-since")
-_ASKED = re.compile(r"(\d{1,15})(?:\.\d{1,6})?( leased)?")
+_ASKED = re.compile(r"(\d{1,15})(?:\.\d{1,6})?")
 
 
 def kept(ask: Ask, resource: Resource, served: Served, stamp: int, now: float) -> Headers:
@@ -32,7 +31,7 @@ def kept(ask: Ask, resource: Resource, served: Served, stamp: int, now: float) -
     told = _ASKED.fullmatch(ask.headers.get(ASKED, ""))
     if told is None or served.state != "HIT" or not _public(resource):
         return ()
-    lasting = resource.immutable and bool(told[2]) and stamp > 0
+    lasting = resource.immutable and stamp > 0  # else nobody could tell the edge of changes
     if not lasting and not resource.immutable and (resource.switched or resource.listed or resource.root):
         return ()
     until = int(told[1]) + (_lifetime(resource, served, now) if lasting else 0)
@@ -52,5 +51,5 @@ def _lifetime(resource: Resource, served: Served, now: float) -> int:
 
 
 def whole(ask: Ask) -> Ask:
-    """The same request for all of the body: the edge answers ranges and conditions itself from what it keeps."""
+    """The same request for all of the body: the edge judges ranges and conditions itself from what it keeps."""
     return replace(ask, headers={name: value for name, value in ask.headers.items() if name not in DECIDED_THERE})

@@ -60,7 +60,8 @@ def _end(response: Response) -> Response:
         return response
     asked, headers = ask(), response.headers
     headers.add("X-Request-Id", asked.request_id)
-    sent = 0 if asked.method == "HEAD" else response.content_length or 0
+    told = settled.told if settled is not None else 0
+    sent = 0 if asked.method == "HEAD" or told else response.content_length or 0
     artifact = settled.artifact if settled is not None else None
-    node().finish(asked, response.status_code, headers.get("X-Cache", ""), sent, artifact=artifact)
+    node().finish(asked, told or response.status_code, headers.get("X-Cache", ""), sent, artifact=artifact)
     return response

@@ -115,9 +115,11 @@ class Finish:
         }
         log.info("request", extra={"fields": line | ({"note": note} if note else {})})
 
-    def reported(self, repository: str, artifact: Artifact, requests: int, sent: int) -> None:
+    def reported(
+        self, repository: str, artifact: Artifact, method: str, status: int, requests: int, sent: int
+    ) -> None:
         """Hits that an edge answered by itself count like ours; it has their log lines, and the time they took."""
-        metrics.edge(repository, requests, sent)
+        metrics.edge(repository, method, status, requests, sent)
         self.tally.add(repository, "HIT", sent, requests)
         self.usage.add(repository, artifact.key)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import json
 import re
@@ -15,9 +16,10 @@ from marshmallow import Schema, ValidationError, fields, post_load, validate
 from app import times
 from app.errors import BadRequest, NotFound, StoreDown, Unprocessable
 from app.paths import check
-from app.stores.pulls import MINUTE, UNKNOWN, Cursor, Named, Pull, Sought, address
+from app.stores.pulls import MINUTE, UNKNOWN, Cursor, Named, Pull, Pulls, Sought, address
 from app.web import heartbeat
 from app.web.auth import require_admin, require_edge
+from app.web.finish import PULLED
 from app.web.node import node
 from app.web.usage import Artifact
 
@@ -43,9 +45,16 @@ def pulls() -> Response:
         page = node().shelf.catalog.index.pulls.find(wanted)
         if not page.pulls and not _known(wanted.repository):
             raise NotFound("no such repository, and nothing is recorded of one", code="unknown_repository")
-    since = node().shelf.clock() - node().settings.pulls_keep
-    told = {"recorded_since": times.written(since), "pulls": [document(each) for each in page.pulls]}
+        since = recorded_since(node().shelf.catalog.index.pulls, node().shelf.clock() - node().settings.pulls_keep)
+    told = {"recorded_since": since, "pulls": [document(each) for each in page.pulls]}
     return Response(json.dumps(told | {"after": written(page.after)}), content_type="application/json")
+
+
+def recorded_since(record: Pulls, kept: float) -> str | None:
+    """The first moment that the record tells of, where pulls since `kept` are kept; None where it has none: what was
+    pulled before (an upgrade, a restore, PULLS_KEEP=0) is not "nobody"."""
+    oldest = record.oldest()
+    return times.written(max(oldest, kept)) if oldest is not None else None
 
 
 def _known(repository: str | None) -> bool:
@@ -145,6 +154,21 @@ class Hits:
     minute: int
     requests: int
     bytes: int
+    method: str = "GET"
+    status: int = 200
+
+    @property
+    def pulls(self) -> bool:
+        """A HEAD or a 304 is no pull; an empty file is."""
+        return self.method == "GET" and self.status in PULLED
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """`report` is its number, which an edge keeps while it sends the same again."""
+
+    report: str
+    hits: Sequence[Hits]
 
 
 class _Hits(Schema):
@@ -153,7 +177,9 @@ class _Hits(Schema):
     client = fields.String(required=True, validate=validate.Length(1, 64))
     minute = fields.Integer(required=True, strict=True, validate=validate.Range(0, MINUTE * (2**31 - 1)))
     requests = fields.Integer(required=True, strict=True, validate=validate.Range(1, 10**9))
-    bytes = fields.Integer(required=True, strict=True, validate=validate.Range(0, 2**50))
+    bytes = fields.Integer(required=True, strict=True, validate=validate.Range(0, 2**46))  # so many of 64 KiB
+    method = fields.String(validate=validate.OneOf(("GET", "HEAD")))
+    status = fields.Integer(strict=True, validate=validate.Range(100, 599))
 
     @post_load
     def made(self, data: dict[str, Any], **_: Any) -> Hits:
@@ -161,7 +187,12 @@ class _Hits(Schema):
 
 
 class _Report(Schema):
+    report = fields.String(required=True, validate=validate.Regexp(r"[0-9a-f]{32}\Z"))
     hits = fields.List(fields.Nested(_Hits), required=True, validate=validate.Length(0, HITS))
+
+    @post_load
+    def made(self, data: dict[str, Any], **_: Any) -> Report:
+        return Report(**data)
 
 
 _REPORT = _Report()
@@ -169,28 +200,38 @@ _REPORT = _Report()
 
 @blueprint.post("/api/v1/edges/<name>/hits")
 def hits(name: str) -> Response:
-    """204: they are counted like this node's own. What is of no repository here is left out."""
+    """204: they are counted like this node's own, or were before. What is of no repository here is left out.
+
+    Where nobody knows whether they were, and while Redis is away, it is 503, and the edge sends them again.
+    """
     require_edge()
-    reported = [each for each in _reported() if node().repositories.get(each.repository) is not None]
+    given, edges = _reported(), node().memory.edges
+    if edges.claim(given.report):
+        _count([each for each in given.hits if node().repositories.get(each.repository) is not None])
+        with contextlib.suppress(StoreDown):  # a 204 that arrives tells it as well
+            edges.counted(given.report)
+    return Response(status=204)
+
+
+def _count(reported: Sequence[Hits]) -> None:
     named = _named({(each.repository, each.key) for each in reported})
     now = node().shelf.clock()
     for each in reported:
         artifact = _artifact(each, named.get((each.repository, each.key)))
-        node().finish.reported(each.repository, artifact, each.requests, each.bytes)
-        if each.bytes and each.minute > now - node().settings.pulls_keep:  # a HEAD or a 304 is no pull
+        node().finish.reported(each.repository, artifact, each.method, each.status, each.requests, each.bytes)
+        if each.pulls and each.minute > now - node().settings.pulls_keep:
             at = min(each.minute, now)
             node().finish.record.add(each.repository, artifact, each.client, at, each.requests, each.bytes)
-    return Response(status=204)
 
 
-def _reported() -> Sequence[Hits]:
+def _reported() -> Report:
     request.max_content_length = BODY
     try:
         given = json.loads(request.get_data())
     except (ValueError, RecursionError):
         raise BadRequest("the body is not JSON", code="bad_body") from None
     try:
-        return cast(Sequence[Hits], _REPORT.load(given)["hits"])
+        return cast(Report, _REPORT.load(given))
     except ValidationError as error:
         first = next(_reasons(error.messages))
         raise Unprocessable(f"the report is not as an edge makes it: {first}") from None

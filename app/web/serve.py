@@ -44,11 +44,10 @@ def serve(ask: Ask, source: Repository) -> Response:
         if resource.rendered and served.entry.size > SMALL:  # writing it anew takes time, too
             return hand_over(ask, served)
         kept = _kept(ask, resource, served, stamp)
-        reply = answer(edge.whole(ask) if kept else ask, resource, served)
-        reply = replace(reply, headers=(*reply.headers, *kept)) if kept else reply
+        reply = answer(ask, resource, served)
+        if kept:
+            return _kept_response(ask, resource, served, reply, kept)
         if ask.method == "HEAD" or (reply.length or 0) <= SMALL:
-            if (reply.length or 0) > AT_ONCE:
-                _make_room()
             return _response(ask, resource, reply, served)
         if (better := elsewhere(node().settings, ask, resource, reply, served)) is not None:
             return _response(ask, resource, better, served)
@@ -87,7 +86,18 @@ def _kept(ask: Ask, resource: Resource, served: Served, stamp: int) -> Headers:
     return edge.kept(ask, resource, served, stamp, node().shelf.clock())
 
 
-def _response(ask: Ask, resource: Resource, reply: Answer, served: Served) -> Response:
+def _kept_response(ask: Ask, resource: Resource, served: Served, reply: Answer, kept: Headers) -> Response:
+    """All of the body, for the cache in front; what that makes of it for its client (`reply`) is what is told."""
+    whole = answer(edge.whole(ask), resource, served) if reply.status != 200 else reply
+    response = _response(ask, resource, replace(whole, headers=(*whole.headers, *kept)), served)
+    if reply.status == 304:
+        response.artifact, response.told = None, 304
+    return response
+
+
+def _response(ask: Ask, resource: Resource, reply: Answer, served: Served) -> Settled:
+    if ask.method != "HEAD" and (reply.length or 0) > AT_ONCE:
+        _make_room()
     body = b"" if ask.method == "HEAD" else b"".join(_bytes(part, served) for part in reply.parts)
     artifact = Artifact(resource.key, resource.path, served.entry.digest)
     return Settled(body, reply.status, reply.headers, artifact=artifact)

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 
 class Settled(Response):
-    """`artifact` is what was served, if anything was; of a `handed` one the fills process tells."""
+    """`artifact` is what was served, if anything was; of a `handed` one the fills process tells; `told` is the status
+    that a proxy in front makes of it for its client, where that is another one."""
 
     automatically_set_content_length = False
     default_mimetype = None
@@ -32,6 +33,7 @@ class Settled(Response):
     ) -> None:
         super().__init__(body, status, datastructures.Headers(headers))
         self.artifact = artifact
+        self.told = 0
         self.handed = handed
 
     def get_wsgi_headers(self, environ: WSGIEnvironment) -> datastructures.Headers:

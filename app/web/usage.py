@@ -11,7 +11,7 @@ from typing import Protocol
 from app import metrics
 from app.errors import StoreDown
 from app.stores.base import Index
-from app.stores.pulls import MINUTE, Pull, Pulls, address
+from app.stores.pulls import HIGHEST, MINUTE, Pull, Pulls, address
 
 log = logging.getLogger(__name__)
 
@@ -142,8 +142,7 @@ class Gathered:
             row = self._rows.get(about)
             if row is None:
                 row = self._begun(about, requests)
-            row[0] += requests
-            row[1] += sent
+            _count(row, requests, sent)
 
     def _begun(self, about: tuple[str, str, str, str, int], requests: int) -> list[int]:
         """A new row, or one that nobody will write where there are too many; the lock is held."""
@@ -162,14 +161,15 @@ class Gathered:
         """Write what has gathered; where the index is down it stays for the next time."""
         with self._lock:
             rows, self._rows = self._rows, {}
+        refused = 0
         try:
-            self._pulls.record(
+            refused = self._pulls.record(
                 Pull(repository, path, digest, address(client), minute * MINUTE, *counts)
                 for (repository, path, digest, client, minute), counts in rows.items()
             )
         except StoreDown:
             self._keep(rows)
-        self._tell()
+        self._tell(refused)
 
     def _keep(self, rows: dict[tuple[str, str, str, str, int], list[int]]) -> None:
         """For the next time, the older ones first."""
@@ -180,16 +180,16 @@ class Gathered:
                 if row is None and len(self._rows) >= ROWS:
                     self._lost += requests
                     continue
-                row = self._rows.setdefault(about, [0, 0])
-                row[0] += requests
-                row[1] += sent
+                _count(self._rows.setdefault(about, [0, 0]), requests, sent)
 
-    def _tell(self) -> None:
+    def _tell(self, refused: int) -> None:
         with self._lock:
             lost, self._lost = self._lost, 0
         if lost:
-            metrics.UNRECORDED.inc(lost)
             log.warning("%d pulls are not in the record: too many at once, or the database is away", lost)
+        if refused:
+            log.error("%d pulls are not in the record: the database takes no such values", refused)
+        metrics.UNRECORDED.inc(lost + refused)
 
     def _tick(self) -> None:
         while not self._ended:
@@ -204,3 +204,9 @@ class Gathered:
         if self._ticker is not None:
             self._ticker.join()
         self.flush()
+
+
+def _count(row: list[int], requests: int, sent: int) -> None:
+    """Numbers that the index can write: one that it cannot would cost the others of its batch."""
+    row[0] = min(row[0] + requests, HIGHEST)
+    row[1] = min(row[1] + sent, HIGHEST)

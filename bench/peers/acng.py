@@ -28,9 +28,8 @@ VerboseLog: 0
 ExThreshold: 4
 """
 
-# On a kept-alive connection its head and body go in two packets, and the second waits for the client's delayed ACK:
-# 45 ms each, 180 a second with 8 connections. With a new connection for each request it does thirty times as much, so
-# it is measured with that.
+# Measured with 8 connections kept alive: 45 ms for each answer, 170 a second; with a new connection for each request
+# 5,800. So it is measured with those.
 CLOSED = {"Connection": "close"}
 
 

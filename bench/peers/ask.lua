@@ -1,23 +1,10 @@
 -- wrk -s ask.lua URL                               the same address again and again
 -- wrk -s ask.lua URL -- keys COUNT PATTERN         one of COUNT addresses at random (each %d in PATTERN is its number)
--- wrk -s ask.lua URL -- order COUNT PATTERN        each of them once, in turn
 -- wrk -s ask.lua URL -- mixed FIRST PATTERN        nine times URL, once an address that nobody had (FIRST and up)
 
 local made, count, number, pattern, ours = {}, 0, 0, "", ""
 
 local function any() return made[math.random(count)] end
-
-local answered = 0
-
-local function next_one()
-  number = number % count + 1
-  return made[number]
-end
-
-local function until_all()
-  answered = answered + 1
-  if answered >= count then wrk.thread:stop() end
-end
 
 local function mostly_ours()
   if math.random(10) > 1 then return ours end
@@ -35,11 +22,7 @@ function init(args)
   end
   count = tonumber(args[2])
   for each = 1, count do made[each] = wrk.format(nil, pattern:format(each)) end
-  if args[1] == "keys" then
-    request = any
-  else
-    request, response = next_one, until_all
-  end
+  request = any
 end
 
 function done(summary, latency, requests)

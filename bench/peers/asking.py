@@ -119,9 +119,12 @@ def _read(printed: str, url: str, size: int) -> list[Fetched]:
     return [Fetched(float(row[2]), float(row[3])) for row in rows]
 
 
-def passed(url: str, script: Sequence[str]) -> None:
-    """Ask for each address of `script` (order ...) once; ask.lua ends it."""
-    hammer(url, LIMIT / 2, script=script)
+def passed(url: str, size: int, count: int) -> None:
+    """Ask for each of `count` addresses once; %d in `url` is its number, from 1 (curl, "globbing")."""
+    options = ["--parallel", "--parallel-max", str(CONNECTIONS)]
+    found = _read(_finished(_start(url.replace("%d", f"[1-{count}]"), 1, options)), url, size)
+    if len(found) != count:
+        raise WrongAnswer(f"{url}: {len(found)} answers instead of {count}")
 
 
 def unchanged(url: str, headers: Mapping[str, str]) -> None:

@@ -6,7 +6,7 @@ import contextlib
 import shutil
 import subprocess
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import click
@@ -18,7 +18,7 @@ from bench.peers.rounds import Work, interleaved
 from bench.peers.stock import Stock
 from bench.site import Site
 
-QUICK = {small.ONE_KEY, small.MANY_KEYS, small.BY_DIGEST, small.BY_TAG, small.RPM_304, "HIT 64 MiB", cold.FIRST}
+QUICK = {small.ONE_KEY, small.MANY_KEYS, small.BY_DIGEST, "HIT 64 MiB", cold.FIRST}  # works by their first rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +28,7 @@ class Field:
     products: tuple[Product, ...]
     stock: Stock
     work: Path
+    tuned: tuple[Product, ...] = ()  # nginx with our settings, beside them
 
 
 def measure(site: Site) -> Iterator[Figure]:
@@ -42,7 +43,7 @@ def measure(site: Site) -> Iterator[Figure]:
 
 
 def _works(here: Field, seconds: float) -> Iterator[Work]:
-    yield from small.hits(here.products, here.stock, seconds)
+    yield from small.hits(here.products, here.stock, seconds, here.tuned)
     yield from large.hits(here.products, here.stock)
     yield from cold.misses(here.products, here.stock)
     yield from cold.herds(here.products, here.stock)
@@ -61,7 +62,7 @@ def _absent() -> Iterator[Figure]:
 def field(site: Site, *, quick: bool = False) -> Iterator[Field]:
     """Start all that is installed, one after the other; stop all of it and remove what it stored after.
 
-    `quick`: without apt-cacher-ng, S3 and 1 GiB.
+    `quick`: without apt-cacher-ng, S3, 1 GiB and nginx with our settings.
     """
     work = site.node.directory.parent / "peers"
     work.mkdir()
@@ -70,13 +71,15 @@ def field(site: Site, *, quick: bool = False) -> Iterator[Field]:
         nginx = install.program("nginx") or "nginx"
         origin = _origin(ends, nginx, work)
         stocked = stock.stocked(site.files, origin, [size for size in stock.SIZES if not quick or size != "1 GiB"])
-        products = [ends.enter_context(plain.serving(nginx, work / "plain", site.files.here))]
+        root = site.files.here
+        products = [ends.enter_context(plain.serving(nginx, work / "plain", root))]
+        tuned = [] if quick else [ends.enter_context(plain.serving(nginx, work / "tuned", root, tuned=True))]
         products += _peers(ends, _able(site, origin, work, quick))
         front = origin.front if origin else None
         products += ends.enter_context(ours.serving(nginx, work / "ours", site.files.port, front))
         if not quick:
             products += ends.enter_context(ours.on_s3(nginx, work / "s3", site.files.port))
-        yield Field(tuple(products), stocked, work)
+        yield Field(tuple(products), stocked, work, tuple(tuned))
 
 
 def _origin(ends: contextlib.ExitStack, nginx: str, work: Path) -> registry.Origin | None:
@@ -114,4 +117,11 @@ def quick(site: Site) -> Iterator[Figure]:
             *large.hits(here.products, here.stock),
             *cold.misses(here.products, here.stock),
         ]
-        yield from interleaved([work for work in works if work.rows[0].work in QUICK], site.rounds)
+        yield from interleaved([_compared(work) for work in works if work.rows[0].work in QUICK], site.rounds)
+
+
+def _compared(work: Work) -> Work:
+    """Without docker-registry where nginx is what is compared with: a quick run is to be short."""
+    if work.rows[0].work == small.BY_DIGEST:
+        return work
+    return replace(work, turns=tuple(turn for turn in work.turns if turn.product != REGISTRY))

@@ -29,10 +29,11 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What is done by each product in turn."""
+    """What is done by each product in turn, in so many rounds `more` than others."""
 
     rows: tuple[Row, ...]
     turns: tuple[Turn, ...]
+    more: int = 0
 
 
 @dataclass(slots=True)
@@ -46,9 +47,11 @@ class _Column:
 def interleaved(works: Sequence[Work], rounds: int) -> Iterator[Figure]:
     """A cell for each row and product. A product that breaks off is left out of that work, and says so."""
     columns = [[_Column() for _ in work.turns] for work in works]
-    for number in range(rounds):
+    for number in range(rounds + max((work.more for work in works), default=0)):
         for work, found in zip(works, columns, strict=True):
-            click.echo(f"  round {number + 1} of {rounds}: {work.rows[0].work}", err=True)
+            if number >= (last := rounds + work.more):
+                continue
+            click.echo(f"  round {number + 1} of {last}: {work.rows[0].work}", err=True)
             for place in rotated(range(len(work.turns)), number):
                 _take(work.turns[place], found[place])
     for work, found in zip(works, columns, strict=True):

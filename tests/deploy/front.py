@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import signal
 import subprocess
 import time
 from collections.abc import Iterator, Mapping
@@ -25,13 +26,14 @@ def replaced(text: str, changes: Mapping[str, str]) -> str:
 class Front:
     """nginx in front of `nodes` (ports of 127.0.0.1), whose blobs are below `blobs` or in `s3` (host:port).
 
-    `work` is its own directory; `cache` and `leases` in it are what it shares with its agent, and `work`/edge.log.
+    `work` is its own directory; `cache` and `leases` in it are what it shares with its agent, and `work`/edge.log;
+    `door` is the port at which the agent asks.
     """
 
     def __init__(
         self, executable: str, work: Path, nodes: tuple[int, int], blobs: Path, s3: str = "127.0.0.1:9"
     ) -> None:
-        self.port, self.second_port = free_port(), free_port()
+        self.port, self.second_port, self.door = free_port(), free_port(), free_port()
         self.work, self.s3 = work, s3
         self.cache, self.leases = work / "cache", work / "leases"
         (work / "more").mkdir(parents=True)
@@ -61,6 +63,7 @@ class Front:
             "server 127.0.0.1:8082 ": f"server 127.0.0.1:{nodes[1]} ",
             "listen 80 default_server;": f"listen 127.0.0.1:{self.port} default_server;",
             "listen [::]:80 default_server;": f"listen 127.0.0.1:{self.second_port} default_server;",
+            "listen 127.0.0.1:8090;": f"listen 127.0.0.1:{self.door};",
             "include /etc/nginx/artifactapi/*.conf;": f"include {work}/more/*.conf;",
             "alias /var/lib/artifactapi/blobs/;": f"alias {blobs}/;",
         }
@@ -89,6 +92,17 @@ class Front:
             self._process.terminate()
             self._process.wait(10)
             self._process = None
+
+    def reload(self) -> None:
+        """Have it read its configuration again; new workers take over from the old ones."""
+        assert self._process
+        self._process.send_signal(signal.SIGHUP)
+
+    def workers(self) -> set[int]:
+        """The pids of its children."""
+        assert self._process
+        pid = self._process.pid
+        return {int(each) for each in Path(f"/proc/{pid}/task/{pid}/children").read_text("ascii").split()}
 
     def errors(self) -> str:
         file = self.work / "error.log"

@@ -46,8 +46,8 @@ def _interpolated(value: Any) -> Any:
         return value
     value = re.sub(r"\$\{([A-Z0-9_]+):\?[^}]*\}", lambda match: f"{match[1].lower()}0123456789", value)
     value = re.sub(r"\$\{[A-Z0-9_]+:-([^}]*)\}", r"\1", value)
-    assert "$" not in value
-    return value
+    assert "$" not in value.replace("$$", "")
+    return value.replace("$$", "$")
 
 
 def test_no_secret_is_committed() -> None:
@@ -95,8 +95,46 @@ def test_everything_waits_for_what_it_needs(composed: dict[str, Any]) -> None:
     (front,) = composed["networks"]["front"]["ipam"]["config"]
     hosts = list(ipaddress.ip_network(front["subnet"]).hosts())[1:]  # the first is the bridge's
     assert len(set(fixed.values())) == 3 and all(ipaddress.ip_address(each) in hosts for each in fixed.values())
-    assert composed["networks"]["stores"] == {"internal": True}
-    assert all(set(services[name]["networks"]) == {"stores"} for name in ("postgres", "valkey", "seaweedfs"))
+    assert all(composed["networks"][name]["internal"] for name in ("stores", "blobs"))
+    (blobs,) = composed["networks"]["blobs"]["ipam"]["config"]
+    stored = services["seaweedfs"]["networks"]["blobs"]["ipv4_address"]
+    assert ipaddress.ip_address(stored) in list(ipaddress.ip_network(blobs["subnet"]).hosts())[1:]
+    assert not ipaddress.ip_network(blobs["subnet"]).overlaps(ipaddress.ip_network(front["subnet"]))
+
+
+def test_who_faces_clients_reaches_no_database(composed: dict[str, Any]) -> None:
+    found = {name: set(each["networks"]) for name, each in composed["services"].items()}
+    nodes = {"front", "stores", "blobs"}
+    assert found == {
+        "nginx": {"front", "blobs"},
+        "edge": {"front"},
+        "node1": nodes,
+        "node2": nodes,
+        "postgres": {"stores"},
+        "valkey": {"stores"},
+        "seaweedfs": {"blobs"},
+    }
+
+
+def test_the_images_health_check_is_a_nodes(composed: dict[str, Any]) -> None:
+    """It asks a node in its own container, so whoever runs something else has another one."""
+    ours = {name: each for name, each in composed["services"].items() if each["image"] == "artifactapi"}
+    assert {name for name, each in ours.items() if {"command", "entrypoint"} & each.keys()} == {"edge"}
+    assert {name for name, each in ours.items() if "healthcheck" in each} == {"edge"}
+
+
+def test_the_agent_is_healthy_while_it_holds_its_lease(composed: dict[str, Any], tmp_path: Path) -> None:
+    kind, script = composed["services"]["edge"]["healthcheck"]["test"]
+    command = [require("sh"), "-c", replaced(script, {"/run/artifactapi-edge": str(tmp_path)})]
+    assert kind == "CMD-SHELL"
+    assert subprocess.run(command, check=False, timeout=30).returncode == 1
+    for second in range(30):
+        (tmp_path / str(int(time.time()) + second)).touch()
+    assert subprocess.run(command, check=False, timeout=30).returncode == 0
+
+
+def test_the_agent_asks_at_nginxs_door_for_it(composed: dict[str, Any]) -> None:
+    assert composed["services"]["edge"]["environment"]["ARTIFACTAPI_EDGE_URL"] == "http://nginx:8090"
 
 
 def test_nginx_in_compose_is_the_shipped_one_with_both_nodes(composed: dict[str, Any], tmp_path: Path) -> None:
@@ -105,7 +143,7 @@ def test_nginx_in_compose_is_the_shipped_one_with_both_nodes(composed: dict[str,
     changes = {
         "/etc/nginx/shipped.conf": str(DEPLOY / "nginx.conf"),
         "/etc/nginx/nginx.conf": str(tmp_path / "nginx.conf"),
-        "exec nginx -g 'daemon off;'": "grep -E '  server (no|sea)|Host sea|/edge\\.log' "
+        "exec nginx -g 'daemon off;'": "grep -E '  server (no|sea)|Host sea|/edge\\.log|listen 8090' "
         + str(tmp_path / "nginx.conf"),
     }
     done = subprocess.run(
@@ -113,7 +151,7 @@ def test_nginx_in_compose_is_the_shipped_one_with_both_nodes(composed: dict[str,
     )
     assert [line.split()[1].rstrip(";") for line in done.stdout.splitlines()] == [
         *("node1:8080", "node2:8080", "seaweedfs:8333", "/var/log/edge/edge.log"),
-        *("Host",),
+        *("Host", "8090"),
     ]
 
 

@@ -20,6 +20,7 @@ from tests.clients.curl import Curl
 from tests.containers.images import multi
 from tests.deploy.conftest import TOKEN, Fleet
 from tests.deploy.front import Front, running
+from tests.disk.small import SmallDisk
 from tests.faults.reader import Read, Reader
 from tests.stack import ROOT, eventually
 
@@ -31,7 +32,7 @@ FILES = pytest.mark.parametrize("fleet", ["file"], indirect=True)
 @contextmanager
 def agent(fleet: Fleet, front: Front) -> Iterator[subprocess.Popen[bytes]]:
     """`artifactapi edge` beside that nginx, holding its lease."""
-    command = [sys.executable, "-m", "app.edge", "--url", fleet.nodes[0].url, "--name", front.work.name]
+    command = [sys.executable, "-m", "app.edge", "--url", f"http://127.0.0.1:{front.door}", "--name", front.work.name]
     command += ["--cache", str(front.cache), "--log", str(front.work / "edge.log")]
     command += ["--leases", str(front.leases), "--state", str(front.work / "state.json")]
     environment = {"EDGE_TOKEN": TOKEN, "PATH": os.environ["PATH"]}
@@ -134,6 +135,8 @@ def test_what_nginx_keeps_it_answers_as_the_node_would(edge: Fleet) -> None:
         assert ask(port, path, If_None_Match='"another"').body == BODY[:3000]
         assert ask(port, f"{path}?a=b").body == BODY[:3000]
         assert unanswered(port, f"{path}?another")  # another key
+    both = {"If_None_Match": about["etag"], "If_Modified_Since": "Thu, 01 Jan 1970 00:00:01 GMT"}
+    assert ask(port, path, **both).status == ask(node, path, **both).status == 304
     part = ask(port, path, Range="bytes=5-9")
     assert (part.status, part.body, part.headers["content-range"]) == (206, BODY[5:10], "bytes 5-9/3000")
     assert ask(port, path, If_Match='"another"').status == 200
@@ -160,7 +163,7 @@ def test_an_images_manifests_and_blobs(edge: Fleet) -> None:
 
 
 def test_a_tag_is_another_one_for_another_accept(edge: Fleet) -> None:
-    """Also where a client writes several lines, of which nginx 1.22 puts only the first into the key."""
+    """Also where a client writes several lines, of which nginx 1.22 has only the first in $http_accept."""
     pushed = multi(f"accepted-{edge.kind}")
     edge.registry.push(f"accepted/{edge.kind}", "v1", pushed)
     path = f"/v2/images/accepted/{edge.kind}/manifests/v1"
@@ -171,10 +174,10 @@ def test_a_tag_is_another_one_for_another_accept(edge: Fleet) -> None:
         assert len(told) == 1, lined
 
 
-def raw(port: int, path: str, more: str) -> bytes:
+def raw(port: int, path: str, more: str = "", host: str = "a") -> bytes:
     """The body, but for the number of the request."""
     with socket.create_connection(("127.0.0.1", port), 30) as conn:
-        conn.sendall(f"GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n{more}\r\n".encode())
+        conn.sendall(f"GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n{more}\r\n".encode())
         whole = b"".join(iter(lambda: conn.recv(1 << 16), b""))
     return re.sub(rb'"request_id": "[^"]*"', b"", whole.partition(b"\r\n\r\n")[2])
 
@@ -204,19 +207,26 @@ def test_what_is_never_kept(edge: Fleet, curl: Curl, tmp_path: Path) -> None:
         assert ask(port, local).body == BODY[:50]
         assert ask(port, "/repository/fixed/none.bin").status == 404
         assert ask(port, large).body == BODY
-    kept = [file.read_bytes() for file in edge.front.cache.rglob("*") if file.is_file()]
-    heads = b"".join(each.partition(b"\r\n\r\n")[0] for each in kept)
+    found = [file.read_bytes() for file in kept(edge.front)]
+    heads = b"".join(each.partition(b"\r\n\r\n")[0] for each in found)
     assert not [name for name in (b"-edge.bin", b"none.bin", b"large.bin") if name in heads]
-    assert not [each for each in kept if b"fresh.bin" in each and b"X-Cache: MISS" in each]
+    assert not [each for each in found if b"fresh.bin" in each and b"X-Cache: MISS" in each]
 
 
-def test_without_a_lease_nothing_outlives_its_second(fleet: Fleet) -> None:
-    path = stored(fleet, "unleased.bin", BODY[:200])
-    eventually(lambda: not leased(fleet.front), "no lease")
-    ask(fleet.front.port, path)
-    time.sleep(1.1)
-    with frozen(fleet, leased=False):
-        assert unanswered(fleet.front.port, path)
+@FILES
+def test_without_a_lease_nothing_is_kept(fleet: Fleet) -> None:
+    path, text = stored(fleet, "unleased.bin", BODY[:200]), stored(fleet, "unleased.txt", BODY[:200])
+    front = fleet.locally(fleet.front.work / "unleased")
+    with running(front):
+        for each in (path, path, text, text):
+            assert ask(front.port, each, X_Edge=f"{time.time():.3f}", Range="leased").body == BODY[:200]
+        assert kept(front) == []
+        with frozen(fleet, leased=False):
+            assert unanswered(front.port, path)
+
+
+def kept(front: Front) -> list[Path]:
+    return [file for file in front.cache.rglob("*") if file.is_file()]
 
 
 def test_who_lost_its_agent_serves_nothing_of_it(fleet: Fleet) -> None:
@@ -252,16 +262,105 @@ def test_what_moves_upstream_moves_here_within_a_second(edge: Fleet) -> None:
     assert ask(edge.front.port, path).body == b"two"
 
 
+def cached(key: str) -> str:
+    """The path of its file below nginx's cache, levels=1:2."""
+    name = hashlib.md5(key.encode(), usedforsecurity=False).hexdigest()
+    return f"{name[-1]}/{name[-3:-1]}/{name}"
+
+
+def hit(edge: Fleet, path: str) -> bool:
+    """Whether nginx answers it alone."""
+    before = (edge.front.work / "edge.log").stat().st_size
+    ask(edge.front.port, path, X_Request_Id="hit")
+    time.sleep(0.4)  # until the log is written
+    return b"\thit\n" in (edge.front.work / "edge.log").read_bytes()[before:]
+
+
+def test_every_variant_of_a_tag_is_dropped(edge: Fleet, curl: Curl) -> None:
+    """Those for a second Accept lie under another name than the key's md5."""
+    pushed = multi(f"variant-{edge.kind}")
+    name = f"variant/{edge.kind}"
+    edge.registry.push(name, "v1", pushed)
+    path = f"/v2/images/{name}/manifests/v1"
+    index = "application/vnd.oci.image.index.v1+json"
+    accepts = (index, f"{index}, application/json")
+
+    def variants() -> list[Path]:
+        return [file for file in kept(edge.front) if f"/{name}/manifests/v1".encode() in file.read_bytes()[:1000]]
+
+    def asked() -> int:
+        for accept in accepts:
+            assert ask(edge.front.port, path, Accept=accept).body == bytes(pushed.manifest.data)
+        return len(variants())
+
+    eventually(lambda: asked() == len(accepts), "a file for each Accept")
+    flush = f"{edge.nodes[0].url}/cache/flush?remote=images"
+    assert curl(flush, "--request", "PUT", "--user", f"admin:{TOKEN}").status == 200
+    assert variants() == []
+
+
+def test_a_reload_keeps_what_is_kept_and_it_ends_with_its_news(edge: Fleet, curl: Curl) -> None:
+    path = stored(edge, "reloaded.bin", BODY[:400])
+    file = edge.front.cache / cached(f"GET|http|a|{path}")
+
+    def asked() -> bool:
+        prime(edge, path)
+        return file.exists()
+
+    eventually(asked, "it is kept")
+    before, inode = edge.front.workers(), file.stat().st_ino
+    edge.front.reload()
+    eventually(lambda: not before & edge.front.workers(), "other workers of nginx")
+    eventually(lambda: hit(edge, path), "nginx answers it itself")
+    assert file.stat().st_ino == inode
+    edge.upstream.put("/reloaded.bin", BODY[400:800])
+    flush = f"{edge.nodes[0].url}/cache/flush?remote=fixed"
+    assert curl(flush, "--request", "PUT", "--user", f"admin:{TOKEN}").status == 200
+    assert ask(edge.front.port, path).body == BODY[400:800]
+
+
+def test_long_requests_are_the_nodes_and_break_none(edge: Fleet) -> None:
+    """A kept file's head is its key and the node's header in one buffer: too long, it would be a node's failure."""
+    path, other = stored(edge, "long.bin", BODY[:100]), stored(edge, "innocent.bin", BODY[:100])
+    for host in ("a", "a" * 8000):
+        for _ in range(4):
+            for length in (1400, 1600, 7900):
+                asked = f"{path}?{'x' * length}"
+                told = {raw(port, asked, host=host) for port in (edge.nodes[0].port, edge.front.port)}
+                assert len(told) == 1, (length, len(host))
+    assert [ask(edge.front.port, other).status for _ in range(6)] == [200] * 6
+    assert "too big" not in edge.front.errors() and "no live" not in edge.front.errors()
+    assert len([file for file in kept(edge.front) if b"long.bin?xx" in file.read_bytes()[:2000]]) == 1
+
+
 @FILES
-def test_what_nginx_logs_for_its_agent(fleet: Fleet, tmp_path: Path) -> None:
-    path = stored(fleet, "logged.bin", BODY[:77])
-    front = fleet.locally(fleet.front.work / "logging")
-    with running(front):
-        ask(front.port, path, X_Request_Id="one")
-        log = front.work / "edge.log"
-        eventually(lambda: b"logged.bin" in log.read_bytes(), "its line")
-        fields = log.read_text("utf-8").splitlines()[0].split("\t")
-        files = [file.name for file in front.cache.rglob("*") if file.is_file()]
-        assert (fields[0], fields[2:6]) == ("MISS", ["127.0.0.1", "GET", "200", "77"])
-        assert fields[6].split()[1:] == ["fixed", "logged.bin"]
-        assert files == [hashlib.md5(fields[7].encode(), usedforsecurity=False).hexdigest()]
+def test_a_full_disk_under_the_cache(fleet: Fleet) -> None:
+    """The agent ends its lease, and who has none keeps nothing, so nobody notices."""
+    if os.geteuid() != 0:
+        pytest.skip("only root may mount")
+    path, other = stored(fleet, "full.bin", BODY[:60_000]), stored(fleet, "small.bin", BODY[:100])
+    front = fleet.locally(fleet.front.work / "full")
+    front.cache.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m,mode=777", "tmpfs", str(front.cache)], check=True)
+    try:
+        with running(front), agent(fleet, front):
+            SmallDisk(front.cache).fill()
+            eventually(lambda: not leased(front), "the agent ended its lease")
+            for each, size in ((path, 60_000), (other, 100)) * 3:
+                assert ask(front.port, each).body == BODY[:size]
+    finally:
+        subprocess.run(["umount", "--lazy", str(front.cache)], check=True)
+
+
+@FILES
+def test_what_nginx_logs_for_its_agent(edge: Fleet) -> None:
+    path = stored(edge, "logged.bin", BODY[:77])
+    prime(edge, path)
+    with frozen(edge):
+        ask(edge.front.port, path, X_Request_Id="one")
+    log = edge.front.work / "edge.log"
+    eventually(lambda: b"\tone\n" in log.read_bytes(), "its line")
+    (fields,) = (line.split("\t") for line in log.read_text("utf-8").splitlines() if line.endswith("\tone"))
+    assert (fields[0], fields[2:6]) == ("HIT", ["127.0.0.1", "GET", "200", "77"])
+    assert fields[6].split()[1:] == ["fixed", "logged.bin"]
+    assert (edge.front.cache / cached(f"GET|http|a|{path}")).exists()

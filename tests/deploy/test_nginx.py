@@ -196,6 +196,19 @@ def test_many_ranges_at_once(fleet: Fleet, curl: Curl) -> None:
     assert found.parts() == [BODY[:10], BODY[1000:101000], BODY[200000:200010]]
 
 
+@BUCKET
+def test_no_link_to_s3_is_in_a_log(fleet: Fleet, tmp_path: Path) -> None:
+    """Not even where S3 fails and nginx would say of what; the node sends the body."""
+    stored(fleet, "/linked", BODY)
+    front = fleet.locally(fleet.front.work / "linking")  # its S3 is an address where nobody is
+    with running(front):
+        assert Reader(front.port, "/repository/up/linked", Connection="close").rest().body == BODY
+        eventually(lambda: "/linked" in (front.work / "access.log").read_text("utf-8"), "its line")
+    told = front.errors() + "".join(file.read_text("utf-8") for file in front.work.glob("*.log"))
+    assert "127.0.0.1:9" in told and '"502, ' not in told.split()
+    assert not [word for word in ("X-Amz", "Signature", "Credential") if word in told]
+
+
 # uploads --------------------------------------------------------------------------------------------------
 
 
@@ -509,7 +522,10 @@ def test_the_host_and_the_client_are_the_outer_ones(fleet: Fleet) -> None:
 
 
 @FILES
-@pytest.mark.parametrize("path", ["/_blobs/sha256/ab/x", "/%5Fblobs/x", "/api/v1/fills", "//api/v1/%66ills"])
+@pytest.mark.parametrize(
+    "path",
+    ["/_blobs/sha256/ab/x", "/%5Fblobs/x", "/api/v1/fills", "//api/v1/%66ills", "/api/v1/edges/a", "/api/v1/edges"],
+)
 def test_what_is_between_nginx_and_nodes_is_nobody_elses(fleet: Fleet, path: str) -> None:
     assert Reader(fleet.front.port, path, Connection="close", X_Fill="eA").rest().status == 404
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import os
 import subprocess
 from collections.abc import Iterator
@@ -9,9 +10,13 @@ from pathlib import Path
 
 import pytest
 
+from app.edge.node import Node
 from tests.conftest import require
 from tests.deploy.front import DEPLOY, Front, replaced, running
+from tests.edge import node as answering
 from tests.stack import free_port
+
+PLAIN = "if ($scheme = http) {"
 
 
 @pytest.fixture(scope="module")
@@ -45,6 +50,37 @@ def test_tls(tmp_path: Path, certificate: tuple[Path, Path]) -> None:
         plain = subprocess.run([*told, f"{front.url}/a//b%2Fc?d=e"], capture_output=True, text=True, check=True)
     assert secure.stdout.split()[0] == "503"  # no node is there
     assert plain.stdout == f"308 https://127.0.0.1:{front.port}/a//b%2Fc?d=e"
+
+
+def test_the_agents_door_is_open_where_http_is_sent_on(tmp_path: Path) -> None:
+    """At its default address the shipped agent has its lease; nobody else finds anything there, or that elsewhere."""
+    behind = answering.Node()
+    front = Front(require("nginx"), tmp_path / "nginx", (behind.port, behind.port), tmp_path)
+    text = (DEPLOY / "nginx-tls.conf").read_text("utf-8")
+    (front.work / "more" / "http.conf").write_text(text[text.index(PLAIN) :])
+    with running(front, status=308):
+        agent = Node(f"http://127.0.0.1:{front.door}", "one.of-them", answering.TOKEN)
+        assert agent.poll(0).lease == answering.LEASE
+        agent.close()
+        assert status(front.door, "/api/v1/edges/a/hits", b'{"hits": []}') == 401  # the node's: without a token
+        assert status(front.door, "/api/v1/edges/a/hits", b"x" * (128 * 1024 + 1)) == 413
+        for path in ("/", "/alma/a", "/api/v1/edges", "/api/v1/edges/a/b", "/metrics"):
+            assert status(front.door, path) == 404
+    (front.work / "more" / "http.conf").unlink()
+    with running(front):
+        for path in ("/api/v1/edges/a", "/api/v1/edges/a/hits", "//api/v1/%65dges/a", "/api/v1/edges"):
+            assert status(front.port, path, b"{}") == 404
+    behind.close()
+    assert not behind.known.asked  # of what clients may ask
+
+
+def status(port: int, path: str, body: bytes = b"") -> int:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    try:
+        connection.request("POST" if body else "GET", path, body or None)
+        return connection.getresponse().status
+    finally:
+        connection.close()
 
 
 def test_the_shipped_configuration_is_sound_as_it_is(tmp_path: Path) -> None:

@@ -30,23 +30,24 @@ error_log {work}/error.log notice;
 events {{ worker_connections 256; }}
 http {{
     {temporary}
-    proxy_cache_path {work}/cache levels=1:2 keys_zone=edge:1m inactive=1d use_temp_path=off;
+    proxy_cache_path {work}/cache levels=1:2 keys_zone=edge:{zone} inactive=1d use_temp_path=off;
     map $msec $second {{ "~^([0-9]+)" $1; }}
-    map $lease $ask {{ volatile; default "$msec"; leased "$msec leased"; }}
-    map $uri $edge_accept {{ default ""; }}
+    map $lease $edge {{ volatile; default off; leased edge; }}
+    map $lease $ask {{ volatile; default ""; leased $msec; }}
+    map $upstream_cache_status $edge_hit {{ default ""; HIT $upstream_http_x_edge_entry; }}
     log_format edge escape=json
-        '$upstream_cache_status\t$msec\t$remote_addr\t$request_method\t$status\t$body_bytes_sent\t'
-        '$upstream_http_x_edge_entry\t$lease|$request_method|$scheme|$http_host|$request_uri|$edge_accept';
-    access_log {work}/edge.log edge buffer=64k flush=200ms if=$upstream_http_x_edge_entry;
+        '$upstream_cache_status\t$msec\t$remote_addr\t$request_method\t$status\t$body_bytes_sent\t$edge_hit\t'
+        '$request_id';
+    access_log {work}/edge.log edge buffer=64k flush=200ms if=$edge_hit;
     server {{
         listen 127.0.0.1:{port};
         location / {{
             set $lease "";
             if (-f {work}/leases/$second) {{ set $lease leased; }}
-            proxy_cache edge;
-            proxy_cache_key $lease|$request_method|$scheme|$http_host|$request_uri|$edge_accept;
+            proxy_cache $edge;
+            proxy_cache_key $request_method|$scheme|$http_host|$request_uri;
             proxy_cache_convert_head off;
-            proxy_ignore_headers Cache-Control Expires Set-Cookie Vary;
+            proxy_ignore_headers Cache-Control Expires Set-Cookie;
             proxy_hide_header X-Edge-Entry;
             proxy_http_version 1.1;
             proxy_set_header X-Edge $ask;
@@ -69,16 +70,16 @@ class Got:
 
 
 class Edge:
-    """nginx below `work`, in front of `node`, and its agent."""
+    """nginx below `work`, in front of `node`, and its agent, `name`. `zone`: nginx's room for names of files."""
 
-    def __init__(self, work: Path, node: Node) -> None:
-        self.work, self.node, self.port = work, node, free_port()
+    def __init__(self, work: Path, node: Node, name: str = "one", zone: str = "1m") -> None:
+        self.work, self.node, self.name, self.port = work, node, name, free_port()
         self.cache, self.log, self.leases = work / "cache", work / "edge.log", work / "leases"
         self.state = work / "state" / "state.json"
         self.state.parent.mkdir()
         unused = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
         temporary = " ".join(f"{each}_temp_path {work}/{each};" for each in unused)
-        values = {"work": work, "port": self.port, "node": node.port, "temporary": temporary}
+        values = {"work": work, "port": self.port, "node": node.port, "temporary": temporary, "zone": zone}
         values["user"] = "user root;" if os.geteuid() == 0 else ""
         (work / "nginx.conf").write_text(CONFIGURATION.format(**values))
         self.nginx: subprocess.Popen[bytes] | None = None
@@ -91,7 +92,7 @@ class Edge:
 
     def start(self, url: str = "", options: Sequence[str] = ()) -> None:
         """The agent, until end() or kill()."""
-        command = [sys.executable, "-m", "app.edge", "--url", url or self.node.url, "--name", "one"]
+        command = [sys.executable, "-m", "app.edge", "--url", url or self.node.url, "--name", self.name]
         command += ["--cache", str(self.cache), "--log", str(self.log), "--leases", str(self.leases)]
         command += ["--state", str(self.state), *options]
         environment = {"EDGE_TOKEN": TOKEN, "LOG_FORMAT": "text", "PATH": os.environ["PATH"]}
@@ -125,10 +126,12 @@ class Edge:
         for each in (self.agent, self.nginx):
             if each:
                 each.send_signal(signal.SIGCONT)
-                each.terminate()
-                with contextlib.suppress(subprocess.TimeoutExpired):
-                    each.wait(10)
-                each.kill()
+                _ended(each)
+
+    def stop_nginx(self) -> None:
+        assert self.nginx
+        _ended(self.nginx)
+        self.nginx = None
 
     @property
     def leased(self) -> bool:
@@ -149,11 +152,15 @@ class Edge:
 
     def kept(self, path: str, method: str = "GET") -> None:
         """Ask until nginx answers it out of what it keeps for long."""
-        eventually(lambda: self.ask(path, method).cache == "HIT" and self.leased, f"{path} is kept", 10)
-        assert self.ask(path, method).cache == "HIT"
+        eventually(lambda: self.ask(path, method).cache == "HIT", f"{path} is kept", 10)
+
+    def version(self, path: str) -> int:
+        """Of the body that it answers with."""
+        return int(self.ask(path).body.split()[1])
 
     def files(self) -> list[Path]:
-        return [each for each in self.cache.rglob("*") if each.is_file()]
+        """Those that are finished."""
+        return [each for each in self.cache.rglob("*") if each.is_file() and not each.suffix]
 
     def _alive(self) -> bool:
         assert self.nginx and self.nginx.poll() is None, (self.work / "error.log").read_text()
@@ -170,15 +177,28 @@ def node() -> Iterator[Node]:
     made.close()
 
 
-@pytest.fixture
-def edge(node: Node) -> Iterator[Edge]:
+def _ended(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(10)
+    process.kill()
+
+
+@contextlib.contextmanager
+def running(node: Node, name: str = "one", zone: str = "1m") -> Iterator[Edge]:
     """nginx runs, the agent not yet. Below a directory that nginx's user may pass through, unlike pytest's."""
     work = Path(tempfile.mkdtemp(prefix="edge"))
     work.chmod(0o755)
-    made = Edge(work, node)
+    made = Edge(work, node, name, zone)
     try:
         made.begin()
         yield made
     finally:
         made.stop()
         shutil.rmtree(work, ignore_errors=True)
+
+
+@pytest.fixture
+def edge(node: Node) -> Iterator[Edge]:
+    with running(node) as made:
+        yield made

@@ -22,11 +22,16 @@ class Known:
     purges: list[tuple[str, str | None]] = field(default_factory=list)
     oldest: int = 0  # who asks with an older cursor has to drop everything
     version: int = 1  # of every body
+    size: int = 1000
     status: int = 200  # of what edges ask
     hits_status: int = 204
+    lost: bool = False  # reports are counted and answered with another status
+    highest: int = 2**52  # cursor that is taken
     asked: Counter[str] = field(default_factory=Counter)  # "GET /path" of clients
-    hits: list[dict[str, Any]] = field(default_factory=list)
-    cursors: list[int] = field(default_factory=list)
+    reports: list[dict[str, Any]] = field(default_factory=list)  # that were taken or not
+    hits: list[dict[str, Any]] = field(default_factory=list)  # of those that were counted
+    cursors: dict[str, int] = field(default_factory=dict)  # name of an edge -> the last one it had
+    told: Counter[str] = field(default_factory=Counter)  # name of an edge -> polls answered
     late: dict[str, threading.Event] = field(default_factory=dict)  # path -> answered when it is set
 
     @property
@@ -46,26 +51,26 @@ class Handler(BaseHTTPRequestHandler):
     known: Known
 
     def do_GET(self) -> None:
-        """/<repository>/<key>[?query]; the key begins with "moves" where it is mutable."""
+        """/<repository>/<key>[?query]; a body for each Accept."""
         known, path = self.known, urllib.parse.unquote(self.path.partition("?")[0])
         _, repository, key = path.split("/", 2)
-        body = f"{path} {known.version} ".encode().ljust(1000, b".")
-        asked, _, leased = self.headers["X-Edge"].partition(" ")
-        lasting = bool(leased) and not key.startswith("moves")
-        until = int(float(asked)) + (86400 if lasting else 0)
-        entry = f"{known.number} {repository} {urllib.parse.quote(key, safe='/:@+~')}"
+        body = f"{path} {known.version} {self.headers['Accept']} ".encode().ljust(known.size, b".")
+        headers = {
+            "Content-Type": "application/octet-stream",
+            "ETag": f'"{known.version}"',
+            "Accept-Ranges": "bytes",
+            "Vary": "Accept",
+            "Content-Length": str(len(body)),
+        }
+        if asked := self.headers["X-Edge"]:
+            headers["X-Accel-Expires"] = f"@{int(float(asked)) + 86400}"
+            headers["X-Edge-Entry"] = f"{known.number} {repository} {urllib.parse.quote(key, safe='/:@+~')}"
+        late = known.late.get(path)
         known.asked[f"{self.command} {path}"] += 1
-        if path in known.late:
-            known.late[path].wait(20)
+        if late:
+            late.wait(20)
         self.send_response(200)
-        for name, value in (
-            ("Content-Type", "application/octet-stream"),
-            ("X-Accel-Expires", f"@{until}"),
-            ("X-Edge-Entry", entry),
-            ("ETag", f'"{known.version}"'),
-            ("Accept-Ranges", "bytes"),
-            ("Content-Length", str(len(body))),
-        ):
+        for name, value in headers.items():
             self.send_header(name, value)
         self.end_headers()
         if self.command == "GET":
@@ -81,10 +86,12 @@ class Handler(BaseHTTPRequestHandler):
         if self.headers["Authorization"] != f"Bearer {TOKEN}":
             status = 401
         answer: dict[str, Any] = {"error": "no"}
-        if hits and status == 204:
-            known.hits.extend(body["hits"])
+        if hits:
+            self._count(body, status)
+        elif status == 200 and body["cursor"] > known.highest:
+            status = 422
         elif status == 200:
-            answer = self._news(int(body["cursor"]))
+            answer = self._news(self.path.rpartition("/")[2], int(body["cursor"]))
         text = b"" if status == 204 else json.dumps(answer).encode()
         self.send_response(status)
         if status != 204:
@@ -92,9 +99,19 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(text)
 
-    def _news(self, cursor: int) -> dict[str, Any]:
+    def _count(self, report: dict[str, Any], status: int) -> None:
+        """A report that was counted is not counted again; with a `lost` answer it counts all the same."""
         known = self.known
-        known.cursors.append(cursor)
+        counted = [each for each in known.reports if each["report"] == report["report"] and each["counted"]]
+        counts = status == 204 or known.lost
+        if counts and not counted:
+            known.hits.extend(report["hits"])
+        known.reports.append(report | {"counted": counts})
+
+    def _news(self, name: str, cursor: int) -> dict[str, Any]:
+        known = self.known
+        known.cursors[name] = cursor
+        known.told[name] += 1
         everything = cursor < max(FIRST, known.oldest)
         found = [] if everything else list(enumerate(known.purges, FIRST + 1))[cursor - FIRST :][:1000]
         purges = [{"number": number, "repository": one, "key": key} for number, (one, key) in found]
@@ -127,7 +144,8 @@ class Node:
         return self.known.number
 
     def acknowledged(self, number: int) -> bool:
-        return any(each >= number for each in self.known.cursors[-5:])
+        """By every edge."""
+        return bool(self.known.cursors) and min(self.known.cursors.values()) >= number
 
     def close(self) -> None:
         self._server.shutdown()

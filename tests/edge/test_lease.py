@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import signal
+import subprocess
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 
@@ -62,3 +65,35 @@ def test_no_lease_while_the_log_or_the_cache_is_not_there(edge: Edge) -> None:
         away.rename(place)
         eventually(lambda: edge.leased, "leased after all", 5)
         assert edge.end() == 0
+
+
+@contextmanager
+def _small_disk(edge: Edge) -> Iterator[None]:
+    """The cache is on a disk of 1 MiB."""
+    mount = ["mount", "-t", "tmpfs", "-o", "size=1m,mode=0777", "tmpfs", str(edge.cache)]
+    if subprocess.run(mount, check=False, capture_output=True).returncode:
+        pytest.skip("nothing can be mounted here")
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "--lazy", str(edge.cache)], check=True)
+
+
+def test_no_lease_on_a_disk_that_is_full(edge: Edge, node: Node) -> None:
+    """nginx keeps nothing there then, and what it does not keep it can send."""
+    with _small_disk(edge):
+        edge.start_leased()
+        edge.kept("/alma/a")
+        with (edge.cache / "other's").open("wb", buffering=0) as other, pytest.raises(OSError, match="No space"):
+            while other.write(bytes(4096)):
+                pass
+        eventually(lambda: "full" in edge.told(), "it says why", 5)
+        assert not edge.leased
+        for path in ("/alma/a", "/alma/b"):
+            assert edge.version(path) == 1
+        number = node.purge("alma")
+        eventually(lambda: node.acknowledged(number), "nobody waits for it", 5)
+        (edge.cache / "other's").unlink()
+        eventually(lambda: edge.leased, "leased again", 5)
+        edge.kept("/alma/a")
+        assert edge.version("/alma/a") == 2

@@ -14,6 +14,7 @@ import pytest
 from flask.testing import FlaskClient
 
 from app import maintenance
+from app.stores import redis_edges
 from app.stores.edges import LEASE
 from app.stores.redis_scripts import STAMP
 from app.supervisor.embedded import Valkey
@@ -101,7 +102,7 @@ def warm(node: Node, upstream: Upstream) -> None:
 def stamp(node: Node) -> int:
     """Of an answer that an edge may keep for long."""
     now = int(time.time())
-    answer = node.get(FILE, X_Edge=f"{now}.000 leased")
+    answer = node.get(FILE, X_Edge=f"{now}.000")
     assert answer.headers["X-Cache"] == "HIT"
     assert int(answer.headers["X-Accel-Expires"][1:]) > now + 1000
     number, repository, key = answer.headers["X-Edge-Entry"].split(" ")
@@ -158,10 +159,24 @@ class TestPoll:
         for body in (b"", b"{", b"\xff", b"[" * 4000):
             answer = node.client.post(PATH, data=body, headers=EDGE)
             assert (answer.status_code, answer.get_json()["error"]) == (400, "bad_body"), body
-        wrong: list[object] = [{"cursor": cursor} for cursor in (-1, 2**53, True, 1.0, "1", None)]
+        wrong: list[object] = [{"cursor": cursor} for cursor in (-1, True, 1.0, "1", None)]
         for told in (*wrong, {}, [], 7, None):
             answer = node.client.post(PATH, data=json.dumps(told), headers=EDGE)
             assert (answer.status_code, answer.get_json()["error"]) == (422, "unprocessable"), told
+
+    def test_a_cursor_that_nobody_gave_is_none(self, node: Node, edge: Edge) -> None:
+        """An agent with a damaged state begins anew; the others notice nothing of it."""
+        for cursor in (2**52, 2**52 + 1, 10**4000):
+            answer = node.client.post("/api/v1/edges/other", json={"cursor": cursor}, headers=EDGE)
+            assert (answer.status_code, answer.get_json()["everything"]) == (200, True)
+            assert answer.get_json()["cursor"] == edge.cursor
+        assert not edge.apply()["everything"]
+
+    def test_no_more_edges_than_may_be(self, node: Node, edge: Edge, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(redis_edges, "MOST", 1)
+        answer = node.client.post("/api/v1/edges/two", json={"cursor": 0}, headers=EDGE)
+        assert (answer.status_code, answer.get_json()["error"]) == (503, "unavailable")
+        assert not edge.apply()["everything"]
 
     def test_other_methods_and_long_bodies(self, node: Node) -> None:
         assert node.client.post(PATH, data=b" " * 5000, headers=EDGE).status_code == 413

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from tests.http.node import Node, body
+from tests.http.recording import pulls, sha256
 from tests.seaweed import Bucket
 from tests.upstreams import Upstream
 
@@ -106,6 +107,20 @@ def test_what_was_there_a_moment_ago_and_is_gone_is_fetched_again(node: Node, up
         blobs.remove(digest)
     answer = node.get(f"{UP}/a.rpm")
     assert (answer.status_code, answer.headers["X-Cache"], body(answer)) == (200, "MISS", LARGE)
+
+
+def test_what_is_fetched_again_is_recorded_as_what_it_is_now(node: Node, upstream: Upstream) -> None:
+    upstream.put("/index.txt", LARGE)
+    body(node.get(f"{UP}/index.txt"))
+    node.idle()
+    assert body(node.get(f"{UP}/index.txt")) == LARGE
+    blobs = node.carrier.engine.shelf.blobs
+    for digest, _ in list(blobs.walk()):
+        blobs.remove(digest)
+    upstream.put("/index.txt", LARGE[::-1])
+    assert body(node.get(f"{UP}/index.txt")) == LARGE[::-1]
+    told = {each["digest"]: each["requests"] for each in pulls(node)}
+    assert told == {sha256(LARGE): 2, sha256(LARGE[::-1]): 1}
 
 
 @pytest.mark.parametrize("wanted", [{}, {"Range": "bytes=70000-"}, {"Range": "bytes=-200000"}])

@@ -1,59 +1,29 @@
-"""Who pulled what, from the request to the answer of /api/v1/pulls; and the hits that edges report."""
+"""Who pulled what, from the request to the answer of /api/v1/pulls."""
 
 from __future__ import annotations
 
-import hashlib
 import ipaddress
-import itertools
 import json
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import CliRunner
-from werkzeug.test import TestResponse
 
-from app import metrics
+from app import metrics, times
 from app.cli import main
 from app.errors import StoreDown, Unavailable
-from app.stores.pulls import Named, Pull
+from app.stores.pulls import Pull
 from app.web import usage
-from app.web.pulls import BODY, HITS, Hits, _artifact
 from app.web.usage import Artifact, Gathered
 from tests.http.node import ADMIN, Node, body
+from tests.http.recording import NOW, asked, pulls, report, row, sha256, written
 from tests.http.variant import worker
 from tests.upstreams import Upstream
 
 LARGE = bytes(range(256)) * 1024  # 256 KiB: the fills process sends it
 UP = "/repository/up"
-NOW = time.time() // 60 * 60
-
-
-def sha256(content: bytes) -> str:
-    return "sha256:" + hashlib.sha256(content).hexdigest()
-
-
-def written(node: Node) -> None:
-    """What both processes have gathered is in the database."""
-    node.idle()
-    for finish in (node.carrier.finish, node.app.extensions["artifactapi"].finish):
-        assert isinstance(finish.record, Gathered)
-        finish.record.flush()
-        finish.tally.flush()
-
-
-def asked(node: Node, **parameters: object) -> TestResponse:
-    query = "&".join(f"{name}={value}" for name, value in parameters.items())
-    return node.admin("GET", f"/api/v1/pulls?{query}")
-
-
-def pulls(node: Node, **parameters: object) -> list[dict[str, Any]]:
-    written(node)
-    answer = asked(node, **parameters)
-    assert answer.status_code == 200, answer.text
-    return list(answer.get_json()["pulls"])
 
 
 # -- what is recorded ------------------------------------------------------------------------------------------
@@ -153,11 +123,12 @@ class Failing:
         self.down = True
         self.kept: list[Pull] = []
 
-    def record(self, given: Any) -> None:
+    def record(self, given: Any) -> int:
         rows = list(given)
         if self.down:
             raise StoreDown("not now")
         self.kept += rows
+        return 0
 
     def __getattr__(self, name: str) -> Any:
         raise AssertionError(name)
@@ -181,6 +152,30 @@ def test_while_the_database_is_away_a_bounded_number_is_kept(monkeypatch: pytest
         ("3", 1, 10),
     ]
     assert metrics.UNRECORDED._value.get() - before == 3, "one of 4, two of 5"
+
+
+def test_a_count_that_is_too_high_costs_no_other_pull(node: Node) -> None:
+    record = Gathered(node.carrier.engine.shelf.catalog.index.pulls)
+    for at in (NOW, NOW, NOW + 60):
+        record.add("up", Artifact("forged", "forged"), "10.0.0.6", at, 2**62, 2**63 - 2)
+    record.add("up", Artifact("a", "a"), "10.0.0.5", NOW, 1, 10)
+    record.flush()
+    record.close()
+    assert {(each["path"], each["requests"], each["bytes"]) for each in pulls(node)} == {
+        ("forged", 2**31 - 1, 2**63 - 1),
+        ("forged", 2**31 - 1, 2**63 - 2),
+        ("a", 1, 10),
+    }
+
+
+def test_what_can_never_be_written_costs_no_other_pull(node: Node) -> None:
+    record, before = Gathered(node.carrier.engine.shelf.catalog.index.pulls), metrics.UNRECORDED._value.get()
+    for path in ("a", "NUL \0", "b", "half \ud800", "c"):
+        record.add("up", Artifact(path, path), "10.0.0.5", NOW, 2, 10)
+    record.flush()
+    record.close()
+    assert {(each["path"], each["requests"]) for each in pulls(node)} == {("a", 2), ("b", 2), ("c", 2)}
+    assert metrics.UNRECORDED._value.get() - before == 4
 
 
 def test_many_at_once_do_not_wait(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -242,9 +237,16 @@ def test_times(recorded: Node) -> None:
         assert len(pulls(recorded, until=form)) == 1
     assert len(pulls(recorded, since="2026-01-01")) == 4
     assert len(pulls(recorded, client="-")) == 1
-    told = asked(recorded).get_json()
-    kept = time.strptime(told["recorded_since"], "%Y-%m-%dT%H:%M:%SZ")
-    assert 29 < (NOW - time.mktime(kept) + time.timezone) / 86400 < 31
+
+
+def test_a_record_tells_since_when_it_is_one(node: Node) -> None:
+    """On the day of an upgrade "nobody" must not read as "nobody in 30 days"."""
+    assert asked(node).get_json()["recorded_since"] is None
+    record = node.carrier.engine.shelf.catalog.index.pulls
+    for days, told in ((1, 1), (29, 29), (40, 30)):  # PULLS_KEEP is 30 days, what is older waits for its pruning
+        record.record([Pull("up", "a", "", "10.0.0.5", int(NOW) - days * 86400, 1, 1)])
+        since = times.moment(asked(node).get_json()["recorded_since"])
+        assert abs(node.clock() - since - told * 86400) < 120
 
 
 REFUSED = (
@@ -276,134 +278,6 @@ def test_while_the_database_is_away(node: Node) -> None:
         assert sent.status_code == 204, "the hits are counted all the same"
 
 
-# -- what edges report -----------------------------------------------------------------------------------------
-
-
-def row(repository: str, key: str, **other: object) -> dict[str, object]:
-    given = {"client": "10.0.0.9", "minute": int(NOW), "requests": 2, "bytes": 20}
-    return {"repository": repository, "key": key} | given | other
-
-
-def report(*rows: dict[str, object]) -> dict[str, object]:
-    return {"hits": list(rows)}
-
-
-def sent(node: Node, document: object) -> TestResponse:
-    return node.client.post("/api/v1/edges/e1/hits", headers=ADMIN, json=document)
-
-
-def test_hits_of_an_edge_count_like_our_own(node: Node, upstream: Upstream) -> None:
-    upstream.put("/a.rpm", b"a")
-    body(node.get(f"{UP}/a.rpm"))
-    written(node)
-    before = _counted()
-    assert sent(node, report(row("up", "a.rpm"), row("gone", "a.rpm"), row("up", "evicted.rpm"))).status_code == 204
-    assert [now - then for now, then in zip(_counted(), before, strict=True)] == [4, 40, 4, 0]
-    written(node)
-    told = node.admin("GET", "/metrics?format=json").get_json()["repositories"]
-    assert set(told) == {"up"}
-    assert (told["up"]["hits"], told["up"]["bytes"]) == (4, 41)
-    edge = [each for each in pulls(node) if each["client"] == "10.0.0.9"]
-    assert sorted((each["path"], each["requests"], each["bytes"]) for each in edge) == [
-        ("a.rpm", 2, 20),
-        ("evicted.rpm", 2, 20),
-    ]
-
-
-def _counted() -> list[float]:
-    labels = ("up", "GET", "200", "HIT")
-    timed = next(each for each in metrics.SECONDS.labels("up")._child_samples() if each.name == "_count")
-    return [
-        metrics.REQUESTS.labels(*labels)._value.get(),
-        metrics.BYTES.labels("up", "HIT")._value.get(),
-        metrics.EDGE.labels("up")._value.get(),
-        timed.value,
-    ]
-
-
-def test_an_edge_that_keeps_an_entry_in_use_keeps_it_from_eviction(node: Node, upstream: Upstream) -> None:
-    for name in ("cold", "hot"):
-        upstream.put(f"/{name}.rpm", b"a")
-        body(node.get(f"{UP}/{name}.rpm"))
-    written(node)
-    index = node.carrier.engine.shelf.catalog.index
-    index.used([("up", "cold.rpm"), ("up", "hot.rpm")], 1000.0, -(10**9))
-    assert sent(node, report(row("up", "hot.rpm"))).status_code == 204
-    node.app.extensions["artifactapi"].finish.usage.flush()
-    assert [each.path for each in index.coldest(["up"], False, 2)] == ["cold.rpm", "hot.rpm"]
-
-
-def test_minutes_of_another_clock(node: Node) -> None:
-    node.admin("PUT", "/repository/team/t.bin", b"t")
-    future, past = int(NOW) + 86400, int(NOW) - 31 * 86400
-    for minute in (future, past, int(NOW) - 3600 + 17):
-        assert sent(node, report(row("team", "t.bin", minute=minute))).status_code == 204
-    moments = [each["at"] for each in pulls(node)]
-    assert len(moments) == 2
-    assert moments[0] <= time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-    assert moments[1] == time.strftime("%Y-%m-%dT%H:%M:00Z", time.gmtime(NOW - 3600))
-
-
-@pytest.mark.parametrize(
-    ("fetched", "known"), [(NOW - 3600, True), (NOW - 5, True), (NOW - 1, False), (NOW + 30, False)]
-)
-def test_a_digest_is_only_of_what_was_certainly_served(fetched: float, known: bool) -> None:
-    """An edge tells the entry's name; the index what it has now."""
-    hits = Hits("up", "a#1", "10.0.0.9", int(NOW) + 20, 1, 1)
-    assert _artifact(hits, Named("a", "ab", fetched)) == Artifact("a#1", "a", "ab" if known else "")
-    assert _artifact(hits, None) == Artifact("a#1", "a#1")
-
-
-def test_who_may_report(node: Node) -> None:
-    assert node.client.post("/api/v1/edges/e1/hits", json=report()).status_code == 401
-    with worker(node, edge_token="a-token-of-the-edge") as client:
-        headers = {"Authorization": "Bearer a-token-of-the-edge"}
-        assert client.post("/api/v1/edges/e1/hits", headers=headers, json=report()).status_code == 204
-        assert client.get("/api/v1/pulls", headers=headers).status_code == 401
-
-
-BAD: dict[str, Callable[[dict[str, object]], object]] = {
-    "a list": lambda good: [good],
-    "no rows": lambda good: {},
-    "a number": lambda good: 5,
-    "more": lambda good: report(good) | {"more": 1},
-    "too many": lambda good: report(*itertools.repeat(good, HITS + 1)),
-    "a row of text": lambda good: {"hits": ["x"]},
-    **{
-        f"no {name}": lambda good, name=name: report({k: v for k, v in good.items() if k != name})  # type: ignore[misc]
-        for name in ("repository", "key", "client", "minute", "requests", "bytes")
-    },
-    "nothing asked": lambda good: report(good | {"requests": 0}),
-    "negative": lambda good: report(good | {"bytes": -1}),
-    "huge": lambda good: report(good | {"bytes": 10**30}),
-    "a float": lambda good: report(good | {"minute": 1.5}),
-    "a NUL": lambda good: report(good | {"key": "a\0b"}),
-    "a surrogate": lambda good: report(good | {"key": "a\ud800"}),
-    "no key": lambda good: report(good | {"key": ""}),
-    "unknown field": lambda good: report(good | {"status": 200}),
-}
-
-
-def test_a_report_is_checked_whole(node: Node) -> None:
-    good = row("team", "t.bin")
-    for case, broken in BAD.items():
-        answer = sent(node, broken(good))
-        assert (answer.status_code, answer.get_json()["error"]) == (422, "unprocessable"), case
-    assert pulls(node) == []
-
-
-def test_a_report_that_is_no_json(node: Node) -> None:
-    for text in (b"", b"{", b"[" * 50_000, b'{"hits": [' + b"9" * 5000 + b"]}", b"\xff"):
-        answer = node.admin("POST", "/api/v1/edges/e1/hits", text)
-        assert (answer.status_code, answer.get_json()["error"]) == (400, "bad_body")
-
-
-def test_a_report_that_is_too_long(node: Node) -> None:
-    rows = report(*itertools.repeat(row("team", "k" * 200), HITS))
-    assert len(json.dumps(rows)) > BODY
-    assert sent(node, rows).status_code == 413
-
-
 # -- the command -----------------------------------------------------------------------------------------------
 
 
@@ -425,6 +299,7 @@ def test_the_command(recorded: Node, monkeypatch: pytest.MonkeyPatch, tmp_path: 
     assert "--limit" in done.stderr
     lines = run(main, ["pulls", "--repository", "up", "--path", "a/", "--json"]).stdout.splitlines()
     assert [json.loads(line)["client"] for line in lines] == ["10.0.1.6", "10.0.0.5"]
-    assert "goes back 30 days" in run(main, ["pulls", "--path", "nothing"]).stderr
+    since = times.written(int(NOW) - 3600)
+    assert f"goes back to {since}" in run(main, ["pulls", "--path", "nothing"]).stderr
     for wrong in (["--repository", "upp"], ["--since", "now"]):
         assert run(main, ["pulls", *wrong]).exit_code != 0

@@ -11,10 +11,11 @@ from dataclasses import replace
 import pytest
 import redis
 
-from app.errors import StoreDown
+from app.errors import StoreDown, Unavailable
+from app.stores import redis_edges
 from app.stores.edges import LEASE, News, Purge
 from app.stores.redis import FAIL_FAST, RedisMemory
-from app.stores.redis_scripts import EDGES, STAMP
+from app.stores.redis_scripts import EDGES, REPORT, STAMP
 from app.supervisor.embedded import Valkey
 from tests.stores.values import at_once, entry
 
@@ -244,12 +245,24 @@ class TestGaps:
     def test_a_cursor_that_was_never_given(self, memory: RedisMemory) -> None:
         """As after a Redis of yesterday took over: what it calls by these numbers is something else."""
         one, two = started(memory, "one"), started(memory, "two")
-        ahead = one + 10**12
+        ahead = one + 3600 * 10**6
         found = memory.edges.poll("one", ahead)
         assert found.everything
         assert found.cursor > ahead
         other = memory.edges.poll("two", two)
         assert other == News(found.cursor, everything=True)
+
+    def test_a_cursor_that_no_redis_can_have_given(self, memory: RedisMemory, client: redis.Redis) -> None:
+        one = started(memory, "one")
+        assert memory.edges.poll("damaged", 2**52) == News(one, everything=True)
+        assert memory.edges.poll("one", one) == News(one)
+        client.delete(*EDGES)
+        found = memory.edges.poll("one", 2**52)
+        assert found.everything
+        assert abs(found.cursor / 1e6 - time.time()) < 60
+        client.set(STAMP, 2**52)  # a clock that was wrong: what was given then goes on
+        client.hset(POLLS, "one", f"{2**52} {2**52} 1")
+        assert memory.edges.poll("one", 2**52) == News(2**52)
 
     def test_a_redis_that_is_an_old_copy_of_itself(self, memory: RedisMemory, client: redis.Redis) -> None:
         cursor = started(memory)
@@ -303,6 +316,48 @@ class TestGaps:
         assert found.everything
         assert found.cursor > cursor
         memory.close()
+
+
+class TestMost:
+    """The registry is bounded; who has a lease is never forgotten, for a flush waits for it."""
+
+    @pytest.fixture(autouse=True)
+    def two(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(redis_edges, "MOST", 2)
+
+    def test_the_one_whose_lease_ended_first_makes_room(self, memory: RedisMemory, client: redis.Redis) -> None:
+        cursor, now = started(memory), int(time.time())
+        client.hdel(POLLS, "one")
+        client.hset(POLLS, mapping={name: f"1 1 {now - ago}000000" for name, ago in (("old", 90), ("new", 60))})
+        memory.edges.poll("one", cursor)
+        assert set(client.hkeys(POLLS)) == {"one", "new"}
+
+    def test_while_all_have_a_lease(self, memory: RedisMemory, client: redis.Redis) -> None:
+        one, two = started(memory, "one"), started(memory, "two")
+        with pytest.raises(Unavailable, match="2 other edges"):
+            memory.edges.poll("three", 0)
+        assert set(client.hkeys(POLLS)) == {"one", "two"}
+        assert not memory.edges.poll("one", one).everything
+        client.hset(POLLS, "two", f"{two} {two} {int((time.time() - 1) * 1e6)}")
+        assert memory.edges.poll("three", 0).everything
+        assert set(client.hkeys(POLLS)) == {"one", "three"}
+
+
+class TestReports:
+    def test_each_is_counted_once(self, memory: RedisMemory, client: redis.Redis) -> None:
+        assert memory.edges.claim("a")
+        with pytest.raises(Unavailable):
+            memory.edges.claim("a")
+        memory.edges.counted("a")
+        assert not memory.edges.claim("a")
+        assert memory.edges.claim("b")
+        assert 3500 < client.ttl(REPORT + "a") <= 3600
+
+    def test_a_claim_ends_where_nobody_counted(self, memory: RedisMemory, client: redis.Redis) -> None:
+        memory.edges.claim("a")
+        assert 0 < client.pttl(REPORT + "a") <= 20_000
+        client.delete(REPORT + "a")
+        assert memory.edges.claim("a")
 
 
 class TestSettled:

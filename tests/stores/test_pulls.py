@@ -76,6 +76,28 @@ class TestRecord:
         for _ in range(3):
             pulled(index, replace(BAD, requests=10**9, bytes=2**50))
         assert found(index.pulls) == [replace(BAD, requests=2**31 - 1, bytes=3 * 2**50)]
+        pulled(index, replace(BAD, bytes=2**63 - 2), replace(BAD, bytes=2**63 - 1))
+        pulled(index, BAD)
+        assert found(index.pulls) == [replace(BAD, requests=2**31 - 1, bytes=2**63 - 1)]
+
+    def test_what_can_never_be_written_is_left_out(self, index: Index) -> None:
+        """One row of a batch, not the batch for ever."""
+        rows = [replace(BAD, path=str(number)) for number in range(9)]
+        bad = [replace(BAD, path="NUL \0", requests=3), replace(BAD, bytes=2**63), replace(BAD, path="half \ud800")]
+        assert index.pulls.record([*bad[:1], *rows, *bad[1:]]) == 5
+        assert {(pull.path, pull.requests) for pull in found(index.pulls)} == {(str(n), 1) for n in range(9)}
+        assert index.pulls.record(rows) == 0
+
+    def test_an_outage_leaves_nothing_out(self) -> None:
+        index = PostgresIndex("postgresql://x@/x?host=/nonexistent")
+        with pytest.raises(StoreDown):
+            index.pulls.record([BAD, replace(BAD, path="NUL \0")])
+        index.close()
+
+    def test_the_oldest(self, index: Index) -> None:
+        assert index.pulls.oldest() is None
+        pulled(index, replace(BAD, minute=NOON + MINUTE), BAD)
+        assert index.pulls.oldest() == NOON
 
     def test_an_artifact_that_is_pulled_all_day_is_written_once(self, index: Index, database_url: str) -> None:
         def version() -> object:

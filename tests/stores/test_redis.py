@@ -107,6 +107,14 @@ def test_a_sighting_by_another_version(memory: RedisMemory, client: redis.Redis,
     assert memory.sighted("alpine", "a") is None
 
 
+def test_a_counter_that_is_full_keeps_no_other_from_counting(memory: RedisMemory) -> None:
+    """Refused for ever, it would have the number beside it counted again with every attempt."""
+    memory.count("alpine", "HIT", 1, 2**63 - 1)
+    memory.count("alpine", "HIT", 1, 1)
+    memory.count("alpine", "HIT", 1, 2**70)
+    assert memory.counts() == {"alpine": {"HIT": (3, 2**63 - 1)}}
+
+
 def test_a_pool_that_is_exhausted_is_no_outage(memory: RedisMemory) -> None:
     memory.raise_epochs({"alpine": 1})
     pool = memory._client.connection_pool

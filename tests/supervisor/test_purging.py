@@ -62,6 +62,17 @@ def test_which_are_dropped(tmp_path: Path) -> None:
     assert changed(definitions(before), repositories.load(after)) == ["releases"]
 
 
+def test_all_are_dropped_where_an_image_may_be_another_repositorys_now(tmp_path: Path) -> None:
+    """`/v2/team/app` was the default remote's; a repository `team` takes it over, and that remote did not change."""
+    hub = {"package": "docker", "base_url": "http://127.0.0.1:9/hub", "default": True}
+    team = {"package": "docker", "base_url": "http://127.0.0.1:9/team"}
+    before, after = tmp_path / "before.json", tmp_path / "after.json"
+    before.write_text(json.dumps({"remotes": {"hub": hub}}))
+    for remotes in ({"hub": hub, "team": team}, {"hub": hub | {"hosts": ["hub.example.org"]}}):
+        after.write_text(json.dumps({"remotes": remotes}))
+        assert changed(definitions(before), repositories.load(after)) == ["hub"]
+
+
 def test_a_reload_with_a_request_that_is_still_running(stack: Stack) -> None:
     stack.start()
     edge = Edge(stack)

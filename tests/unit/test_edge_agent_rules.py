@@ -1,27 +1,21 @@
-"""The edge agent's rules without an nginx: the lease under any clock, purges, lines, the log, hits, the state."""
+"""The edge agent's rules without an nginx: the lease under any clock, purges, numbers, the files."""
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from app.edge import state
+from app.edge.cursor import SETTLING, Cursor
 from app.edge.entry import Entry, hashed, of_file, parse
-from app.edge.files import Files
-from app.edge.hits import MOST, Hits
+from app.edge.files import Files, crowded
 from app.edge.index import Index
 from app.edge.lease import Lease, Moment
-from app.edge.lines import Name, counted
-from app.edge.log import Log, Position
-from app.edge.node import Counted
+from app.edge.log import Log
 from app.edge.problems import UnableError
 from app.edge.purges import MOST as MOST_KEYS
 from app.edge.purges import Purges, Row
-from app.edge.state import State
 from app.stores.edges import Purge
 
 
@@ -130,150 +124,24 @@ def test_very_many_purged_keys_become_their_repository() -> None:
     assert list(purges.rows()) == [Row("alma", None, MOST_KEYS + 1, 1.0)]
 
 
-LINE = b"HIT\t1763729123.123\t10.0.0.1\tGET\t200\t100\t7 alma a%20b\tleased|GET|http|h|/a?b=\\t|\n"
-
-
-def test_lines_add_up_by_minute_and_bad_ones_are_counted() -> None:
-    later = LINE.replace(b"1763729123", b"1763729180")
-    other = LINE.replace(b"HIT", b"MISS", 1)
-    bad = b"\n\xff\t\nHIT\tx\tc\tGET\t200\t1\t7 alma a\tk\n" + LINE.replace(b"\t100\t", b"\t\t") + LINE[9:]
-    head = LINE.replace(b"GET", b"HEAD", 1).replace(b"\t100\t", b"\t0\t")
-    found = counted(LINE + LINE + head + later + other + bad + LINE.replace(b"7 alma", b"7alma"))
-    minute = 1763729123 // 60 * 60
-    assert found.rows == {
-        (b"alma a%20b", b"10.0.0.1", minute, False): [2, 200],
-        (b"alma a%20b", b"10.0.0.1", minute + 60, False): [1, 100],
-        (b"alma a%20b", b"10.0.0.1", minute, True): [1, 0],
-    }
-    assert found.unreadable == 6
-
-
-def test_the_log_from_its_end_then_on_in_whole_lines(tmp_path: Path) -> None:
-    file = tmp_path / "edge.log"
-    with pytest.raises(UnableError, match=r"edge\.log"):
-        Log(file).follow()
-    file.write_bytes(b"before\n")
-    log = Log(file)
-    log.follow()
-    with file.open("ab", buffering=0) as written:
-        written.write(b"one\ntw")
-        assert list(log.chunks()) == [b"one\n"]
-        written.write(b"o\n")
-        assert list(log.chunks()) == [b"two\n"]
-    (position,) = log.positions
-    file.rename(tmp_path / "edge.log.1")
-    with (tmp_path / "edge.log.1").open("ab") as written:
-        written.write(b"three\n")
-    log.follow()  # renamed and not made anew
-    file.write_bytes(b"four\n")
-    log.follow()
-    assert list(log.chunks()) == [b"three\n", b"four\n"]
-    log.close()
-    again = Log(file, [position])
-    again.follow()
-    assert list(again.chunks()) == [b"three\n", b"four\n"]
-    file.write_bytes(b"5\n")  # copytruncate
-    assert list(again.chunks()) == [b"5\n"]
-    again.close()
-
-
-def test_what_was_read_takes_no_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.edge.log.HOLE", 1 << 20)
-    file = tmp_path / "edge.log"
-    file.touch()
-    log = Log(file, [Position(file.stat().st_ino, 0)])
-    log.follow()
-    with file.open("ab") as written:
-        written.write(b"x" * 99 + b"\n")
-        written.write((b"y" * 99 + b"\n") * (4 << 20 >> 6))
-    before, size = file.stat().st_blocks, file.stat().st_size
-    lines = sum(chunk.count(b"\n") for chunk in log.chunks())
-    assert lines == size // 100
-    log.give_back()
-    log.close()
-    assert file.stat().st_size == size
-    assert file.stat().st_blocks < before / 10
-
-
-def _rows(number: int, minute: int = 0) -> list[tuple[Name, list[int]]]:
-    return [((b"alma %d" % key, b"10.0.0.1", minute, False), [1, 10]) for key in range(number)]
-
-
-def test_reports_are_bounded_and_only_what_was_refused_is_sent_again() -> None:
-    hits = Hits()
-    hits.add(_rows(1200))
-    sent: list[list[dict[str, Any]]] = []
-    verdicts = iter([Counted.YES, Counted.LATER, Counted.YES, Counted.UNKNOWN, Counted.YES])
-
-    def send(batch: list[dict[str, Any]]) -> Counted:
-        sent.append(batch)
-        return next(verdicts)
-
-    assert [hits.report(send) for _ in range(5)] == [True, False, True, False, True]
-    assert [len(each) for each in sent] == [500, 500, 500, 200, 200]
-    assert len(hits) == 0
-    assert max(len(json.dumps({"hits": each})) for each in sent) < 90_000
-    taken = [each["key"] for number in (0, 2, 4) for each in sent[number]]
-    assert sorted(taken) == sorted(str(key) for key in range(1200))
-
-
-def test_a_row_that_no_node_takes_is_lost_alone() -> None:
-    hits = Hits()
-    hits.add(_rows(500))
-    taken: list[str] = []
-
-    def send(batch: list[dict[str, Any]]) -> Counted:
-        keys = [each["key"] for each in batch]
-        if "77" in keys:
-            return Counted.NEVER
-        taken.extend(keys)
-        return Counted.YES
-
-    assert hits.report(send)
-    assert len(hits) == 0
-    assert sorted(taken) == sorted(str(key) for key in range(500) if key != 77)
-
-
-def test_long_keys_make_smaller_reports() -> None:
-    hits = Hits()
-    hits.add([((b"alma " + b"%C3%A4" * 500 + b"%d" % key, b"::1", 0, False), [1, 1]) for key in range(100)])
-    sent: list[int] = []
-    while len(hits):
-        hits.report(lambda batch: sent.append(len(json.dumps({"hits": batch}))) or Counted.YES)  # type: ignore[func-returns-value]
-    assert len(sent) > 1
-    assert max(sent) < 90_000
-
-
-def test_the_oldest_minutes_go_where_there_is_no_room(caplog: pytest.LogCaptureFixture) -> None:
-    hits = Hits()
-    hits.add(_rows(MOST // 2, 60))
-    hits.add(_rows(MOST // 2 + 1, 0))
-    assert len(hits) == MOST * 0.9
-    assert sum(minute == 60 for (_, _, minute, _), _ in hits.rows()) == MOST // 2
-    (record,) = caplog.records
-    assert (record.getMessage(), record.fields["requests"]) == ("hits_lost", MOST // 10 + 1)  # type: ignore[attr-defined]
-
-
-def test_the_state_comes_back_and_none_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    file = tmp_path / "state.json"
-    assert state.load(file) == State()
-    known = State(7, [Row("alma", None, 7, 1.0)], [Position(1, 2)], _rows(2))
-    state.save(file, known, ended=False)
-    found = state.load(file)
-    assert (found.cursor, found.log, found.hits) == (7, known.log, known.hits)
-    assert [(each.repository, each.number) for each in found.purges] == [("alma", 7)]
-    monkeypatch.setattr("app.edge.state._boot", lambda: "another")
-    assert state.load(file) == State(
-        log=known.log, hits=known.hits
-    )  # the machine crashed: the cursor is not believed
-    state.save(file, known, ended=True)
-    monkeypatch.undo()
-    assert state.load(file).cursor == 7
-    for text in ("", "{", "[]", "null", '{"version": 2}', '{"version": 1, "cursor": "x"}'):
-        file.write_text(text)
-        assert state.load(file) == State()
-    with pytest.raises(UnableError, match="state file"):
-        state.save(tmp_path / "no" / "state.json", known, ended=False)
+def test_a_number_is_acknowledged_by_a_look_that_began_well_after_it_was_applied() -> None:
+    cursor = Cursor(5)
+    cursor.apply(8, 10.0)
+    cursor.apply(9, 10.3)
+    cursor.looked(10.0 + SETTLING - 0.01)
+    assert (cursor.applied, cursor.acknowledged) == (9, 5)
+    cursor.looked(10.0 + SETTLING)
+    assert cursor.acknowledged == 8
+    cursor.looked(20.0)
+    assert cursor.acknowledged == 9
+    cursor.apply(10, 20.0)
+    cursor.unleased()
+    assert cursor.acknowledged == 10
+    cursor.apply(11, 30.0)
+    cursor.restart()
+    assert (cursor.applied, cursor.acknowledged) == (0, 0)
+    cursor.looked(40.0)
+    assert cursor.acknowledged == 0
 
 
 def _never(entry: Entry) -> bool:
@@ -308,6 +176,61 @@ def test_files_that_are_replaced_or_gone_are_noticed(tmp_path: Path) -> None:
     list(files.look(lambda entry: entry.stamp < 6))
     assert not (directory / name).exists()
     assert (directory / f"{name}.0000000001").exists()
+
+
+def _put(cache: Path, name: str) -> Path:
+    """A file that nginx has written long ago."""
+    file = cache / name[-1] / name[-3:-1] / name
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text("\nKEY: k\nHTTP/1.1 200 OK\r\nX-Edge-Entry: 5 alma a\r\n\r\n")
+    os.utime(file.parent, (1e9, 1e9))
+    return file
+
+
+def test_a_look_that_fails_is_made_again_until_every_file_is_known(tmp_path: Path) -> None:
+    for number in range(3):
+        good = _put(tmp_path, f"{number:029x}abc")
+    bad = good.with_name(f"{9:029x}abc")
+    bad.symlink_to(good)  # is not read, whoever asks
+    os.utime(good.parent, (1e9, 1e9))
+    files = Files(tmp_path, Index())
+    for _ in range(3):
+        with pytest.raises(UnableError, match=bad.name):
+            list(files.look(_never))
+    bad.unlink()
+    os.utime(good.parent, (1e9, 1e9))
+    list(files.look(_never))
+    assert len(files.index) == 3
+
+
+def test_a_disk_that_is_as_good_as_full() -> None:
+    def disk(size: int, free: int, files: int = 0, unused: int = 0) -> os.statvfs_result:
+        return os.statvfs_result((4096, 4096, size >> 12, free >> 12, free >> 12, files, unused, unused, 0, 255))
+
+    gib = 1 << 30
+    for roomy in (disk(100 * gib, 64 << 20), disk(gib, gib // 99), disk(gib, gib, 1000, 10)):
+        assert crowded(roomy) == ""
+    for full in (disk(100 * gib, 63 << 20), disk(gib, gib // 101), disk(gib, gib, 1000, 9)):
+        assert "full" in crowded(full)
+
+
+def test_a_lease_that_cannot_be_taken_back_is_over_when_it_was_to_be(tmp_path: Path) -> None:
+    clock = Clock()
+    lease = Lease(tmp_path / "leases", clock)
+    assert lease.over == clock.steady
+    assert lease.extend(lease.begin(), 5.0)
+    assert lease.over == clock.steady + 5
+    (tmp_path / "leases").rename(tmp_path / "away")
+    (tmp_path / "leases").touch()  # unlink: not a directory
+    clock.wait(1)
+    lease.end()
+    assert lease.held
+    assert lease.over == clock.steady + 4
+    (tmp_path / "leases").unlink()
+    (tmp_path / "away").rename(tmp_path / "leases")
+    lease.end()
+    assert lease.over == clock.steady
+    assert _seconds(tmp_path / "leases") == []
 
 
 def test_a_cache_or_log_of_somebody_else_is_told(tmp_path: Path) -> None:

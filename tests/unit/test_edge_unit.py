@@ -33,6 +33,11 @@ def test_it_names_the_command_s_options_and_nginx_s_own_places() -> None:
     nginx = (DEPLOY / "nginx.conf").read_text("utf-8")
     for place in ("CACHE", "LOG", "LEASES"):
         assert pairs[f"ARTIFACTAPI_EDGE_{place}"] in nginx
+    assert f"listen {pairs['ARTIFACTAPI_EDGE_URL'].removeprefix('http://')};" in nginx
+    assert (
+        pairs["ARTIFACTAPI_EDGE_CACHE"] == "/var/cache/artifactapi-edge"
+        and "CacheDirectory=artifactapi-edge" in lines
+    )
     assert "User=www-data" in lines
     assert "user www-data;" in nginx
 

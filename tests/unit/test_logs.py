@@ -10,7 +10,8 @@ from collections.abc import Iterator
 import pytest
 
 import app.upstream.dial  # noqa: F401 (silences urllib3 when it is imported)
-from app.logs import JsonLines, TextLines, configure
+from app.logs import SECRETIVE, JsonLines, TextLines, configure
+from app.stores.s3_client import S3
 
 
 def _record(**fields: object) -> logging.LogRecord:
@@ -48,7 +49,10 @@ def test_an_exception_is_told_whole_in_the_log() -> None:
 def settled() -> Iterator[None]:
     """Every logger's level, and the root's handlers, are put back."""
     root = logging.getLogger()
-    loggers = [root, *map(logging.getLogger, ("urllib3", "alembic", "psycopg", "psycopg.pool", "werkzeug"))]
+    loggers = [
+        root,
+        *map(logging.getLogger, ("urllib3", "alembic", "psycopg", "psycopg.pool", "werkzeug", *SECRETIVE)),
+    ]
     handlers, levels = list(root.handlers), [each.level for each in loggers]
     yield
     root.handlers[:] = handlers
@@ -64,3 +68,16 @@ def test_a_retry_does_not_tell_its_url(capsys: pytest.CaptureFixture[str], debug
     logging.getLogger("app.fetch").warning("ours")
     (line,) = capsys.readouterr().out.splitlines()
     assert json.loads(line)["event"] == "ours"
+
+
+@pytest.mark.usefixtures("settled")
+def test_no_link_and_no_key_of_s3_is_told(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in (("ACCESS_KEY_ID", "anid"), ("SECRET_ACCESS_KEY", "hidden"), ("SESSION_TOKEN", "atoken")):
+        monkeypatch.setenv(f"AWS_{name}", value)
+    configure("json", debug=True)
+    link = S3("bucket", "http://127.0.0.1:9").link(600, Key="sha256/ab/abc")
+    out = capsys.readouterr().out
+    assert "X-Amz-Signature=" in link
+    assert not [each for each in (link.partition("X-Amz-Signature=")[2][:64], "hidden", "atoken") if each in out]
