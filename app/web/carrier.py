@@ -119,8 +119,11 @@ class Carrier:
             wire.cut(conn)
         self.finish(ask, told.status, told.cache, delivery.sent, told.note, told.artifact, begun=delivery.begun)
 
-    def _respond(self, handed: Handed, conn: socket.socket, delivery: wire.Delivery, told: _Told) -> None:
-        """Errors before the head become JSON; later ones rise, for the connection to be cut."""
+    def _respond(
+        self, handed: Handed, conn: socket.socket, delivery: wire.Delivery, told: _Told, again: bool = False
+    ) -> None:
+        """Errors before the head become JSON; later ones rise, for the connection to be cut. Bytes that were taken to
+        be stored unasked, and are not, cost one more try."""
         ask = handed.ask
         try:
             if ask.route in ("fill", "status"):
@@ -136,7 +139,7 @@ class Carrier:
                 raise
             log.exception("%s %s", ask.method, ask.url_path)
             return self._refuse(conn, ask, ArtifactError(DEFECT), told)
-        gone = False  # what a worker found here, since
+        gone = False
         try:
             _settle(ask, outcome)
             reply = answer(ask, resource, outcome)
@@ -146,7 +149,7 @@ class Carrier:
         except ArtifactError as error:
             if delivery.head:
                 raise
-            gone = isinstance(error, StoreDown) and handed.entry is not None
+            gone = isinstance(error, StoreDown) and isinstance(outcome, Served) and not again
             if not gone:
                 self._refuse(conn, ask, error, told)
         finally:
@@ -155,7 +158,7 @@ class Carrier:
             if isinstance(outcome, Served):
                 outcome.file.close()
         if gone:
-            self._respond(replace(handed, entry=None), conn, delivery, told)
+            self._respond(replace(handed, entry=None, blob=-1), conn, delivery, told, again=True)
         return None
 
     def _tell(self, conn: socket.socket, ask: Ask, delivery: wire.Delivery, told: _Told) -> None:
