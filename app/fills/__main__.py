@@ -28,7 +28,7 @@ log = logging.getLogger("artifactapi.fills")
 
 STOP = 30.0  # seconds that running responses and fills are given
 DESCRIPTORS = 65536  # open files at most, where the system allows so many
-NICE = 10  # beside 20 cold streams hits keep more of their latency (ARCHITECTURE.md has the figures)
+NICE, SESSION_NICE = 10, 5  # beside cold streams hits keep more of their latency (ARCHITECTURE.md has the figures)
 MINUTE = 60.0  # seconds between the making of a spool and its lock, at the very most
 STACK = 512 * 1024  # bytes of a thread's stack: hundreds of slow clients are threads that sleep
 
@@ -39,7 +39,7 @@ def main() -> int:
     logs.configure(settings.log_format, settings.debug)
     threading.stack_size(STACK)
     _raise_descriptors()
-    os.nice(NICE)
+    _give_way()
     carrier = compose.carrier(settings, repositories.load(settings.config_path))
     _reap(carrier, settings.layout.spool)
     stopping = threading.Event()
@@ -79,6 +79,14 @@ def _listener(settings: Settings) -> socket.socket:
     listener.bind(str(path))
     listener.listen(1024)
     return listener
+
+
+def _give_way() -> None:
+    """Among this process's neighbours, and, where the kernel weighs sessions instead (sched(7), autogroup), among those:
+    there a nice value counts within its own session alone."""
+    os.nice(NICE)
+    with contextlib.suppress(OSError):
+        Path("/proc/self/autogroup").write_text(str(SESSION_NICE), encoding="ascii")
 
 
 def _reap(carrier: Carrier, spools: Path, age: float = 0.0) -> None:
