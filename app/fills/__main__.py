@@ -82,7 +82,7 @@ def _listener(settings: Settings) -> socket.socket:
 
 
 def _give_way() -> None:
-    """Among this process's neighbours, and, where the kernel weighs sessions instead (sched(7), autogroup), among those:
+    """Among this process's neighbours, and where the kernel weighs sessions (sched(7), autogroup) among those:
     there a nice value counts within its own session alone."""
     os.nice(NICE)
     with contextlib.suppress(OSError):
