@@ -12,8 +12,10 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from app.web.node import EXTENSION
 from tests.http.node import Node, body
 from tests.http.recording import pulls, sha256
+from tests.http.variant import worker
 from tests.seaweed import Bucket
 from tests.upstreams import Upstream
 
@@ -107,6 +109,24 @@ def test_what_was_there_a_moment_ago_and_is_gone_is_fetched_again(node: Node, up
         blobs.remove(digest)
     answer = node.get(f"{UP}/a.rpm")
     assert (answer.status_code, answer.headers["X-Cache"], body(answer)) == (200, "MISS", LARGE)
+
+
+def test_what_only_the_fills_process_took_for_stored_is_fetched_again(node: Node, upstream: Upstream) -> None:
+    """A worker that has not seen it asks S3, and hands over what is not there; the fills process saw it lately."""
+    upstream.put("/a.rpm", LARGE)
+    body(node.get(f"{UP}/a.rpm"))
+    node.idle()
+    shelf = node.carrier.engine.shelf
+    [(digest, _)] = list(shelf.blobs.walk())
+    served = shelf.blobs.open(digest)  # so that this process thinks that it knows
+    assert served is not None
+    served.close()
+    with worker(node) as client:  # removed by somebody else, and by a worker of its own
+        blobs = client.application.extensions[EXTENSION].shelf.blobs
+        blobs.remove(digest)
+        answer = client.get(f"{UP}/a.rpm")
+        assert (answer.status_code, answer.get_data() == LARGE) == (200, True)
+    assert body(node.get(f"{UP}/a.rpm")) == LARGE
 
 
 def test_what_is_fetched_again_is_recorded_as_what_it_is_now(node: Node, upstream: Upstream) -> None:
