@@ -32,15 +32,15 @@ UP = "/repository/up"
 @pytest.mark.parametrize("content", [b"small", LARGE], ids=["small", "large"])
 def test_a_miss_and_a_hit_are_pulls_of_the_same_bytes(node: Node, upstream: Upstream, content: bytes) -> None:
     upstream.put("/p/bad-1.0.rpm", content)
+    begun = time.time()
     for _ in range(3):
         body(node.get(f"{UP}/p/bad-1.0.rpm"))
         node.idle()
     told = pulls(node)
     assert sum(each.pop("requests") for each in told) == 3
     assert sum(each.pop("bytes") for each in told) == 3 * len(content)
-    assert 0 <= time.time() - NOW < 600
     for each in told:
-        assert each.pop("at") >= time.strftime("%Y-%m-%dT%H:%M:00Z", time.gmtime(NOW))
+        assert each.pop("at") >= time.strftime("%Y-%m-%dT%H:%M:00Z", time.gmtime(begun))
         assert each == {
             "client": "127.0.0.1",
             "repository": "up",
@@ -244,7 +244,7 @@ def test_a_record_tells_since_when_it_is_one(node: Node) -> None:
     assert asked(node).get_json()["recorded_since"] is None
     record = node.carrier.engine.shelf.catalog.index.pulls
     for days, told in ((1, 1), (29, 29), (40, 30)):  # PULLS_KEEP is 30 days, what is older waits for its pruning
-        record.record([Pull("up", "a", "", "10.0.0.5", int(NOW) - days * 86400, 1, 1)])
+        record.record([Pull("up", "a", "", "10.0.0.5", int(node.clock()) - days * 86400, 1, 1)])
         since = times.moment(asked(node).get_json()["recorded_since"])
         assert abs(node.clock() - since - told * 86400) < 120
 
