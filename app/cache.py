@@ -14,6 +14,7 @@
     missing  lost    join the running fill                                                    JOINED
     missing  -       404/410: 404, remembered for a short time; 401/403: 502, forgotten       NEGATIVE
     missing  (HEAD)  HEAD upstream; nothing stored, its Content-Length not trusted            MISS
+    missing  (HEAD)  it is being downloaded: what that download's head says                   JOINED
 
     whole    -       its headers depend on its body: sent when stored, and fetched for a HEAD as for a GET
     switched won     a new edition: the old copy at once, the set behind it replaced as one   UPDATING
@@ -132,8 +133,12 @@ class Engine:
             raise (down if known.entry is not None else error) from error
 
     def _fetched(self, ask: Ask, resource: Resource, known: Known) -> Outcome:
-        asked = ask.method == "HEAD" and not resource.whole
-        return self._told(resource, known) if asked else self._missing(resource, known)
+        if ask.method != "HEAD" or resource.whole:
+            return self._missing(resource, known)
+        running = self.flights.find(name_of(resource, known.epoch))
+        if running is not None and running.head is not None and running.stage is not Stage.FAILED:
+            return Arriving(running, running.head, "JOINED")
+        return self._told(resource, known)
 
     def _board(self, resource: Resource, known: Known) -> tuple[Fill, bool]:
         return self.flights.board(name_of(resource, known.epoch), lambda fill: self.visits.run(fill, resource, known))

@@ -26,7 +26,7 @@ from app import metrics
 from app.config import Settings
 from app.errors import ArtifactError, StoreDown
 from app.fills import spool
-from app.maintenance import GRACE, collect, drop, require_whole
+from app.maintenance import GRACE, alone, collect, drop, require_whole
 from app.repositories import Repositories
 from app.stores.base import Stored
 from app.stores.blobs import Blobs, Room
@@ -117,7 +117,7 @@ class Evictor:
         spool.full.clear()
         done = Round(short=full or self.limits.wanted(used, room) > 0)
         if done.short or self._due(self._collected, DAILY, COLLECTED):
-            with self._alone() as ours:
+            with alone(self._catalog.memory, "eviction") as ours:
                 if ours:
                     require_whole(self._catalog.index, self._blobs)
                     self._make_room(used, room, full, done)
@@ -135,19 +135,6 @@ class Evictor:
             metrics.DISK.labels("free").set(room.free)
             metrics.DISK.labels("total").set(room.total)
         return used, room
-
-    @contextlib.contextmanager
-    def _alone(self) -> Iterator[bool]:
-        try:
-            held = self._catalog.memory.lock("eviction")
-        except StoreDown:
-            yield True
-            return
-        try:
-            yield held is not None
-        finally:
-            if held is not None:
-                held.release()
 
     # -- one round ----------------------------------------------------------------------------------------
 

@@ -16,6 +16,7 @@ from app.stores.base import Index, Stored
 from app.stores.blobs import Blobs
 from app.stores.catalog import Catalog
 from app.stores.edges import LEASE, Edges
+from app.stores.memory import Memory
 
 T = TypeVar("T")
 
@@ -63,6 +64,21 @@ class Restored:
     files: int
     withdrawn: int
     told: bool
+
+
+@contextlib.contextmanager
+def alone(memory: Memory, name: str) -> Iterator[bool]:
+    """Whether this node is the one of its fleet that does `name` now; while the memory is down every node is."""
+    try:
+        held = memory.lock(name)
+    except StoreDown:
+        yield True
+        return
+    try:
+        yield held is not None
+    finally:
+        if held is not None:
+            held.release()
 
 
 def flush(catalog: Catalog, repositories: Iterable[str], prefix: str, *, expire: bool) -> Flush:

@@ -6,13 +6,13 @@ more work.
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import threading
 import time
 from collections.abc import Callable
 
 from app.errors import StoreDown
+from app.maintenance import alone
 from app.stores.catalog import Catalog
 
 log = logging.getLogger(__name__)
@@ -46,17 +46,8 @@ class Pruning:
 
     def round(self) -> int:
         """Drop what is too old; how many pulls that were. Raises StoreDown."""
-        try:
-            held = self._catalog.memory.lock("pruning")
-        except StoreDown:
-            return self._prune()
-        if held is None:
-            return 0
-        try:
-            return self._prune()
-        finally:
-            with contextlib.suppress(StoreDown):
-                held.release()
+        with alone(self._catalog.memory, "pruning") as mine:
+            return self._prune() if mine else 0
 
     def _prune(self) -> int:
         pulls, before = self._catalog.index.pulls, self._clock() - self._keep

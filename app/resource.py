@@ -223,6 +223,11 @@ class Resource:
     blank: Literal | None = None
     rule: str = ""
 
+    @property
+    def in_step(self) -> bool:
+        """Whether it changes, under the name that it has, together with other files of a set."""
+        return not self.immutable and (self.switched or self.listed or bool(self.root))
+
 
 @dataclass(frozen=True, slots=True)
 class Entry:

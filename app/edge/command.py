@@ -16,6 +16,7 @@ from app import logs
 from app.edge.agent import Agent, Places
 from app.edge.node import Node
 from app.edge.problems import UnableError
+from app.stores.edges import NAME
 
 PREFIX = "ARTIFACTAPI_EDGE_"
 
@@ -45,7 +46,7 @@ def _place(name: str, default: str, meaning: str) -> click.Option:
 
 def _named(context: click.Context, option: click.Parameter, name: str | None) -> str:
     name = name or socket.gethostname()
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", name):
+    if not NAME.fullmatch(name):
         raise click.BadParameter("1 to 64 letters, digits, dots, dashes, underscores")
     return name
 

@@ -13,11 +13,11 @@ from typing import Any
 from marshmallow import ValidationError, fields
 
 from app.problems import shown
+from app.times import UNITS
 
 LONGEST_PATTERN = 1024
 LONGEST_SECRET = 16 * 1024
 
-_UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 _DURATION = re.compile(r"(\d{1,12}(?:\.\d{1,6})?)([smhd]?)")
 CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
@@ -101,7 +101,7 @@ class Seconds(Value):
         if isinstance(value, int | float) and not isinstance(value, bool):
             return float(min(value, 1e12))  # an int may be too large for a float
         if isinstance(value, str) and (found := _DURATION.fullmatch(value)):
-            return float(found[1]) * _UNITS[found[2]]
+            return float(found[1]) * UNITS[found[2]]
         text = '30, "30s", "5m", "1h" or "7d"'
         raise ValueError(f"{shown(value)} is not seconds or a time such as {text}")
 

@@ -9,11 +9,13 @@ Where no edge asks, nothing is kept. As in base.py: "broken" is errors.StoreDown
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 LEASE = 5.0  # seconds after an edge asked within which it may serve what it keeps: a busy machine answers within that
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")  # of an edge
 MOST = 100  # edges of a fleet; each question looks at all of them
 
 

@@ -119,47 +119,46 @@ class Carrier:
             wire.cut(conn)
         self.finish(ask, told.status, told.cache, delivery.sent, told.note, told.artifact, begun=delivery.begun)
 
-    def _respond(
-        self, handed: Handed, conn: socket.socket, delivery: wire.Delivery, told: _Told, again: bool = False
-    ) -> None:
-        """Errors before the head become JSON; later ones rise, for the connection to be cut. Bytes that were taken to
-        be stored unasked, and are not, cost one more try."""
+    def _respond(self, handed: Handed, conn: socket.socket, delivery: wire.Delivery, told: _Told) -> None:
+        """Errors before the head become JSON; later ones rise, for the connection to be cut."""
         ask = handed.ask
         try:
             if ask.route in ("fill", "status"):
-                return self._tell(conn, ask, delivery, told)
-            resource = self._resource(ask)
-            outcome = self._outcome(handed, resource)
+                self._tell(conn, ask, delivery, told)
+            elif not self._sent(handed, conn, delivery, told):
+                self._sent(replace(handed, entry=None, blob=-1), conn, delivery, told, last=True)
         except ArtifactError as error:
             if delivery.head:
                 raise
-            return self._refuse(conn, ask, error, told)
+            self._refuse(conn, ask, error, told)
         except Exception:
             if delivery.head:
                 raise
             log.exception("%s %s", ask.method, ask.url_path)
-            return self._refuse(conn, ask, ArtifactError(DEFECT), told)
-        gone = False
+            self._refuse(conn, ask, ArtifactError(DEFECT), told)
+
+    def _sent(
+        self, handed: Handed, conn: socket.socket, delivery: wire.Delivery, told: _Told, last: bool = False
+    ) -> bool:
+        """Send the response; False where bytes that were taken to be stored unasked are not: worth one more try."""
+        ask, resource = handed.ask, self._resource(handed.ask)
+        outcome = self._outcome(handed, resource)
         try:
             _settle(ask, outcome)
             reply = answer(ask, resource, outcome)
             told.status, told.cache = reply.status, reply.cache
             told.artifact = Artifact(resource.key, resource.path)
             wire.deliver(conn, ask, reply, outcome, delivery)
-        except ArtifactError as error:
-            if delivery.head:
+        except StoreDown:
+            if delivery.head or last or not isinstance(outcome, Served):
                 raise
-            gone = isinstance(error, StoreDown) and isinstance(outcome, Served) and not again
-            if not gone:
-                self._refuse(conn, ask, error, told)
+            return False
         finally:
             if told.artifact is not None:  # known only now of what was arriving
                 told.artifact = replace(told.artifact, digest=_digest(outcome))
             if isinstance(outcome, Served):
                 outcome.file.close()
-        if gone:
-            self._respond(replace(handed, entry=None, blob=-1), conn, delivery, told, again=True)
-        return None
+        return True
 
     def _tell(self, conn: socket.socket, ask: Ask, delivery: wire.Delivery, told: _Told) -> None:
         """Another process of this server asks: a node follows a download, or a worker asks how they are."""

@@ -19,10 +19,11 @@ from dataclasses import replace
 
 from app.resource import Ask, Headers, Kind, Resource
 from app.shelf import Served
+from app.web.elsewhere import JUDGED
 
 ASKED = "x-edge"
 LONGEST = 86400  # seconds
-DECIDED_THERE = ("range", "if-range", "if-none-match", "if-modified-since", "if-match", "if-unmodified-since")
+DECIDED_THERE = frozenset({"range", "if-range", *JUDGED})
 _ASKED = re.compile(r"(\d{1,15})(?:\.\d{1,6})?")
 
 
@@ -31,9 +32,9 @@ def kept(ask: Ask, resource: Resource, served: Served, stamp: int, now: float) -
     told = _ASKED.fullmatch(ask.headers.get(ASKED, ""))
     if told is None or served.state != "HIT" or not _public(resource):
         return ()
-    lasting = resource.immutable and stamp > 0  # else nobody could tell the edge of changes
-    if not lasting and not resource.immutable and (resource.switched or resource.listed or resource.root):
+    if resource.in_step:
         return ()
+    lasting = resource.immutable and stamp > 0  # else nobody could tell the edge of changes
     until = int(told[1]) + (_lifetime(resource, served, now) if lasting else 0)
     name = urllib.parse.quote(resource.key, safe="/:@+~", errors="surrogatepass")
     return (("X-Accel-Expires", f"@{until}"), ("X-Edge-Entry", f"{stamp} {resource.repository.name} {name}"))

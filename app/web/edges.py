@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import re
 import threading
 import time
 from dataclasses import asdict, replace
@@ -14,12 +13,11 @@ from flask import Blueprint, Response, current_app, g, jsonify, request
 
 from app.errors import BadRequest, StoreDown, Unprocessable
 from app.stores.catalog import Catalog
-from app.stores.edges import LEASE
+from app.stores.edges import LEASE, NAME
 from app.web.auth import require_edge
 from app.web.node import ask, node
 
 blueprint = Blueprint("edges", __name__)
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 LONGEST = 4096  # bytes of a question
 HIGHEST = 2**52  # a cursor: microseconds since 1970, in which Redis counts exactly
 EVERY = 1.0  # seconds

@@ -12,6 +12,7 @@ from app.errors import StoreDown
 from app.repositories import Repositories
 from app.resource import Ask
 from app.stores.memory import Memory
+from app.web.ticker import Ticker
 from app.web.usage import Artifact, Record, Usage
 
 log = logging.getLogger("artifactapi.request")
@@ -29,16 +30,13 @@ class Tally:
         self._lock = threading.Lock()
         self._requests: Counter[tuple[str, str]] = Counter()
         self._bytes: Counter[tuple[str, str]] = Counter()
-        self._ticker: threading.Thread | None = None
-        self._ended = threading.Event()
+        self._ticker = Ticker("tally", EVERY, self.flush)
 
     def add(self, repository: str, state: str, sent: int, requests: int = 1) -> None:
         with self._lock:
             self._requests[repository, state] += requests
             self._bytes[repository, state] += sent
-            if self._ticker is None:  # only now: a thread started before the fork would be lost
-                self._ticker = threading.Thread(target=self._tick, name="tally", daemon=True)
-                self._ticker.start()
+            self._ticker.begin()
 
     def flush(self) -> None:
         """Send what has gathered; kept for the next time where Redis does not answer."""
@@ -53,16 +51,9 @@ class Tally:
                     self._requests[repository, state] += number
                     self._bytes[repository, state] += sent[repository, state]
 
-    def _tick(self) -> None:
-        while not self._ended.wait(EVERY):
-            self.flush()
-
     def close(self) -> None:
         """Send what is left and end."""
-        self._ended.set()
-        if self._ticker is not None:
-            self._ticker.join()
-        self.flush()
+        self._ticker.close()
 
 
 class Finish:

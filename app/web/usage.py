@@ -12,6 +12,7 @@ from app import metrics
 from app.errors import StoreDown
 from app.stores.base import Index
 from app.stores.pulls import HIGHEST, MINUTE, Pull, Pulls, address
+from app.web.ticker import Ticker
 
 log = logging.getLogger(__name__)
 
@@ -40,8 +41,7 @@ class Usage:
         self._keys: set[tuple[str, str]] = set()
         self._noted: set[int] = set()  # hashes: two that are equal cost one of them its note
         self._forget_at = 0.0
-        self._ticker: threading.Thread | None = None
-        self._due, self._ended = threading.Event(), False
+        self._ticker = Ticker("usage", EVERY, self.flush)
 
     def add(self, repository: str, key: str) -> None:
         """This entry was served just now."""
@@ -50,12 +50,10 @@ class Usage:
             if hash(used) in self._noted or used in self._keys:
                 return
             if len(self._keys) >= MOST:
-                self._due.set()
+                self._ticker.hasten()
                 return  # what is beyond it is noted at its next use
             self._keys.add(used)
-            if self._ticker is None:  # only now: a thread started before the fork would be lost
-                self._ticker = threading.Thread(target=self._tick, name="usage", daemon=True)
-                self._ticker.start()
+            self._ticker.begin()
 
     def flush(self) -> None:
         """Note what has gathered; where the index is down it stays for the next time."""
@@ -78,19 +76,9 @@ class Usage:
                 self._forget_at = time.monotonic() + COARSE
             self._noted |= noted
 
-    def _tick(self) -> None:
-        while not self._ended:
-            self._due.wait(EVERY)
-            self._due.clear()
-            self.flush()
-
     def close(self) -> None:
         """Note what is left and end."""
-        self._ended = True
-        self._due.set()
-        if self._ticker is not None:
-            self._ticker.join()
-        self.flush()
+        self._ticker.close()
 
 
 class Record(Protocol):
@@ -130,8 +118,7 @@ class Gathered:
         self._lock = threading.Lock()
         self._rows: dict[tuple[str, str, str, str, int], list[int]] = {}
         self._lost = 0
-        self._ticker: threading.Thread | None = None
-        self._due, self._ended = threading.Event(), False
+        self._ticker = Ticker("pulls", EVERY, self.flush)
 
     def add(
         self, repository: str, artifact: Artifact, client: str, at: float, requests: int = 1, sent: int = 0
@@ -151,10 +138,8 @@ class Gathered:
             return [0, 0]
         row = self._rows[about] = [0, 0]
         if len(self._rows) == EARLY:
-            self._due.set()
-        if self._ticker is None:  # only now: a thread started before the fork would be lost
-            self._ticker = threading.Thread(target=self._tick, name="pulls", daemon=True)
-            self._ticker.start()
+            self._ticker.hasten()
+        self._ticker.begin()
         return row
 
     def flush(self) -> None:
@@ -191,19 +176,9 @@ class Gathered:
             log.error("%d pulls are not in the record: the database takes no such values", refused)
         metrics.UNRECORDED.inc(lost + refused)
 
-    def _tick(self) -> None:
-        while not self._ended:
-            self._due.wait(EVERY)
-            self._due.clear()
-            self.flush()
-
     def close(self) -> None:
         """See Record."""
-        self._ended = True
-        self._due.set()
-        if self._ticker is not None:
-            self._ticker.join()
-        self.flush()
+        self._ticker.close()
 
 
 def _count(row: list[int], requests: int, sent: int) -> None:

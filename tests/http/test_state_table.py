@@ -181,6 +181,21 @@ def test_missing_lost_joins(node: Node, upstream: Upstream) -> None:
     assert upstream.count() == 1
 
 
+def test_missing_head_of_what_is_being_downloaded_is_told_from_that(node: Node, upstream: Upstream) -> None:
+    big = b"0123456789" * 40_000
+    upstream.put("/dir/a.txt", big)
+    upstream.rate(400_000)
+    with ThreadPoolExecutor(1) as pool:
+        got = pool.submit(lambda: body(node.get(A)))
+        upstream.wait_for("/dir/a.txt", "GET")
+        time.sleep(0.2)
+        head = node.head(A)
+        assert (head.status_code, head.headers["X-Cache"]) == (200, "JOINED")
+        assert head.headers["Content-Length"] == str(len(big))
+        assert got.result() == big
+    assert upstream.count() == 1
+
+
 def test_missing_404_is_remembered_for_a_short_time(node: Node, upstream: Upstream) -> None:
     first = node.get(A)
     assert (first.status_code, first.headers["X-Cache"]) == (404, "NEGATIVE")
