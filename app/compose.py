@@ -5,6 +5,7 @@ Nothing connects here: pools open at their first use, which is after gunicorn's 
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -13,26 +14,34 @@ from flask import Flask
 from werkzeug.routing import PathConverter
 
 from app import metrics
+from app.accounts.people import People
 from app.cache import Engine
 from app.config import Settings
+from app.errors import StoreDown
 from app.fetch import Fetch
 from app.repositories import Repositories
+from app.repositories.directory import Directory
 from app.shelf import Shelf
 from app.stores.blobs import Blobs
 from app.stores.catalog import Catalog
 from app.stores.filesystem import FilesystemBlobs
 from app.stores.memory import Memory
 from app.stores.postgres import PostgresIndex
+from app.stores.postgres_accounts import PostgresAccounts
 from app.stores.redis import RedisMemory
+from app.stores.redis_accounts import RedisAccounts
 from app.turns import Turns
 from app.upstream import Upstreams
+from app.upstream.documents import Documents
 from app.upstream.peers import Peers
 from app.visit import Visits
-from app.web import admin, auth, docker, edges, explain, failures, images, local, peers, pulls, remote, repository
+from app.web import admin, api, docker, failures, images, local, peers, rates, remote, repository, token, uploads
 from app.web.carrier import Carrier
 from app.web.finish import Finish, Tally
 from app.web.handover import HANDED, Handover
 from app.web.node import EXTENSION, Node
+from app.web.token_use import TokenUse
+from app.web.uploads import Uploads
 from app.web.usage import Gathered, Unrecorded, Usage
 
 WORKER_CONNECTIONS = 2  # to Postgres
@@ -68,17 +77,29 @@ def worker(settings: Settings, repositories: Repositories, clock: Clock = time.t
     memory = RedisMemory(settings.redis_url or "")
     shelf = _shelf(settings, memory, WORKER_CONNECTIONS, clock)
     handover = Handover(settings.fills_socket or settings.layout.socket("fills.sock"))
+    store, copies = accounts(settings)
+    directory = Directory(repositories, store, copies)
+    people = _people(settings, store, copies, clock)
+    finish = _finish(settings, shelf, directory)
+    app = _application(Node(settings, directory, shelf, memory, handover, finish, people))
+    admin.exporter.init_app(app)
+    metrics.begin(repositories.sha256, repositories.remotes)
+    return app
+
+
+def _application(node: Node) -> Flask:
+    """What answers requests; in the fills process those with a large body."""
     app = Flask(__name__, static_folder=None)
     app.url_map.merge_slashes = False
     app.url_map.converters["rest"] = Rest
-    finish = _finish(settings, shelf, repositories)
-    app.extensions[EXTENSION] = Node(settings, repositories, shelf, memory, handover, finish)
+    app.extensions[EXTENSION] = node
     failures.install(app)
+    uploads.install(app)  # before what counts requests: one that is handed over is counted where it is answered
+    rates.install(app, node.settings)
     images.install(app)
-    for each in (repository, docker, remote, local, peers, edges, pulls, explain, auth, admin):
+    for each in (repository, token, docker, remote, local, peers):
         app.register_blueprint(each.blueprint)
-    admin.exporter.init_app(app)
-    metrics.begin(repositories.sha256, repositories.remotes)
+    api.install(app)
     app.wsgi_app = Departed(app.wsgi_app)  # type: ignore[method-assign]
     return app
 
@@ -90,10 +111,36 @@ def carrier(settings: Settings, repositories: Repositories, clock: Clock = time.
     spools = settings.layout.spool
     fetch = Fetch(shelf, memory, Upstreams(memory, offline=settings.offline), spools)
     turns = Turns(shelf, memory, spools, Peers(settings.node_url or ""))
-    return Carrier(Engine(shelf, Visits(fetch, turns)), repositories, _finish(settings, shelf, repositories))
+    store, copies = accounts(settings)
+    directory = Directory(repositories, store, copies)
+    people = _people(settings, store, copies, clock)
+    finish = _finish(settings, shelf, directory)
+    handover = Handover(settings.fills_socket or settings.layout.socket("fills.sock"))
+    app = _application(Node(settings, directory, shelf, memory, handover, finish, people))
+    return Carrier(Engine(shelf, Visits(fetch, turns)), directory, finish, Uploads(app))
 
 
-def _finish(settings: Settings, shelf: Shelf, repositories: Repositories) -> Finish:
+def _people(settings: Settings, store: PostgresAccounts, copies: RedisAccounts, clock: Clock) -> People:
+    issuers = None
+    if settings.oidc_issuers:
+        from app.accounts.oidc import Issuers  # PyJWT and cryptography are 8 MiB a process
+
+        issuers = Issuers(settings.oidc_issuers, Documents(offline=settings.offline).read)
+    return People(store, copies, clock, TokenUse(store.token_used), issuers)
+
+
+def accounts(settings: Settings) -> tuple[PostgresAccounts, RedisAccounts]:
+    """Users, tokens, projects, and their copies."""
+    memory = RedisAccounts(settings.redis_url or "")
+
+    def tell(count: int) -> None:
+        with contextlib.suppress(StoreDown):  # then it is told the count anew before it is believed again
+            memory.outdate(count)
+
+    return PostgresAccounts(settings.database_url or "", tell), memory
+
+
+def _finish(settings: Settings, shelf: Shelf, repositories: Directory) -> Finish:
     index = shelf.catalog.index
     record = Gathered(index.pulls) if settings.pulls_keep else Unrecorded()
     return Finish(Tally(shelf.catalog.memory), Usage(index), record, repositories)

@@ -1,10 +1,8 @@
-"""Every setting from the environment, one line each, checked at start."""
+"""Every setting from the environment, one line each, checked at start; settings_values.py reads their values."""
 
 from __future__ import annotations
 
-import ipaddress
 import os
-import re
 import urllib.parse
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -13,15 +11,13 @@ from typing import Any
 
 from marshmallow import EXCLUDE, Schema, ValidationError, fields, validate
 
+from app import settings_values as values
 from app import times
-from app.layout import LONGEST_SOCKET_PATH, Layout
+from app.layout import Layout
 from app.problems import ConfigError, Problem
+from app.settings_values import UNIX, Network, Parsed
 
 __all__ = ["DOCUMENTED", "ConfigError", "Layout", "Network", "Setting", "Settings", "from_environment"]
-
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
-
-UNIX = "unix:"  # what a HOST begins with that is the path of a unix socket
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +44,11 @@ class Settings:
     log_format: str
     debug: bool
     auth: str
+    auth_header: str
+    registration: str
+    oidc_issuers: tuple[str, ...]
+    rate_token: str | None
+    rate_address: str | None
     s3_endpoint_url: str | None
     s3_redirect: bool
     node_url: str | None
@@ -56,6 +57,7 @@ class Settings:
     storage_min_free: str
     accel_redirect: str | None
     pulls_keep: int
+    upload_max: int | None
     fills_socket: Path | None = None
 
     @property
@@ -88,107 +90,6 @@ class Setting:
     meaning: str
 
 
-class Parsed(fields.Field[Any]):
-    """A setting that a function reads; its ValueError is the reason shown, and repeats no secret."""
-
-    def __init__(self, parse: Callable[[str], Any], **options: Any) -> None:
-        super().__init__(**options)
-        self.parse = parse
-
-    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
-        try:
-            return self.parse(value)
-        except ValueError as error:
-            raise ValidationError(str(error)) from None
-
-
-def _url(*schemes: str) -> Callable[[str], str]:
-    def parse(value: str) -> str:
-        scheme, mark, rest = value.partition("://")
-        if scheme in schemes and mark and rest and not re.search(r"\s", value):
-            return value
-        raise ValueError(f"not a URL that begins with {' or '.join(f'{each}://' for each in schemes)}")
-
-    return parse
-
-
-def _public_url(value: str) -> str:
-    url = urllib.parse.urlsplit(_url("http", "https")(value))
-    if not url.hostname or "@" in url.netloc or url.query or url.fragment:
-        raise ValueError("not an address like https://artifacts.example.org (no credentials, no query)")
-    return value.rstrip("/")
-
-
-def _storage_url(value: str) -> str:
-    if value.startswith("s3://"):
-        if not re.fullmatch(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[A-Za-z0-9!_.*'()/-]*)?", value):
-            raise ValueError(f'"{value}" is not a bucket written as s3://bucket or s3://bucket/prefix')
-    elif not re.fullmatch(r"file:///[^?#]+", value):
-        raise ValueError(f'"{value}" is not written as file:///a/directory or s3://bucket/prefix')
-    return value
-
-
-def _bytes(value: str) -> int:
-    """`500G` and the like, in powers of 1024."""
-    match = re.fullmatch(r"(\d{1,15})\s*([KMGTP]?)(i?B)?", value, re.IGNORECASE)
-    if match is None:
-        raise ValueError(f'"{value}" is not a number of bytes such as 500G')
-    return int(match[1]) << 10 * " KMGTP".index(match[2].upper() or " ")
-
-
-def _share(value: str) -> str:
-    """A percentage, or bytes as in _bytes(); kept as text."""
-    if re.fullmatch(r"\d{1,2}(\.\d+)?%", value):
-        return value
-    return str(_bytes(value))
-
-
-def _location(value: str) -> str:
-    if not re.fullmatch(r"/[A-Za-z0-9._/-]*", value):
-        raise ValueError(f'"{value}" is not the path of an nginx location such as /_blobs/')
-    return value.rstrip("/") + "/"
-
-
-def _token(value: str) -> str:
-    if len(value) < 16 or not re.fullmatch(r"[!-~]+", value):
-        raise ValueError("not at least 16 printable characters without spaces")
-    return value
-
-
-def _networks(value: str) -> tuple[Network, ...]:
-    return tuple(_network(each.strip()) for each in value.split(",") if each.strip())
-
-
-def _network(value: str) -> Network:
-    try:
-        return ipaddress.ip_network(value, strict=False)
-    except ValueError:
-        raise ValueError(f'"{value}" is not an IP address or network such as 10.0.0.0/8') from None
-
-
-def _place(value: str) -> Path:
-    return Path(os.path.abspath(value))  # noqa: PTH100 - absolute() would keep "..", resolve() follows links
-
-
-def _host(value: str) -> str:
-    if value.startswith(UNIX):
-        return _unix(value)
-    host = value.removeprefix("[").removesuffix("]")
-    try:
-        return str(ipaddress.ip_address(host))
-    except ValueError:
-        if re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,252}[A-Za-z0-9])?", host):
-            return host
-    raise ValueError(f'"{value}" is not an address or a host name')
-
-
-def _unix(value: str) -> str:
-    path = value.removeprefix(UNIX)
-    if not path.startswith("/") or path.endswith("/") or len(os.fsencode(path)) > LONGEST_SOCKET_PATH:
-        raise ValueError(f'"{value}" is not unix:/a/path of at most {LONGEST_SOCKET_PATH} bytes')
-    return value
-
-
 def _workers() -> int:
     return min(max(len(os.sched_getaffinity(0)) * 2, 2), 8)
 
@@ -218,56 +119,69 @@ class _Environment(Schema):
     class Meta:
         unknown = EXCLUDE
 
-    host = _line(_read(_host), "HOST", "127.0.0.1",
+    host = _line(_read(values.host), "HOST", "127.0.0.1",
                  "the address to listen on, or unix:/a/path for a proxy on this machine")
     port = _line(fields.Integer, "PORT", 8080, "the port to listen on", **_whole(1, 65535))
     workers = _line(fields.Integer, "WORKERS", _workers, "gunicorn worker processes",
                     shown="2 a core, 2 to 8", **_whole(1, 256))
     config_path = _line(_read(Path), "CONFIG_PATH", Path("remotes.json"),
                         "the file that defines the repositories")
-    data_dir = _line(_read(_place), "DATA_DIR", lambda: _place("var"), "blobs, embedded servers, secrets",
+    data_dir = _line(_read(values.place), "DATA_DIR", lambda: values.place("var"), "blobs, embedded servers, secrets",
                      shown="./var")
-    database_url = _line(_read(_url("postgresql", "postgres")), "DATABASE_URL", None,
+    database_url = _line(_read(values.url("postgresql", "postgres")), "DATABASE_URL", None,
                          "a PostgreSQL server; unset starts an embedded one")
-    redis_url = _line(_read(_url("redis", "rediss", "unix")), "REDIS_URL", None,
+    redis_url = _line(_read(values.url("redis", "rediss", "unix")), "REDIS_URL", None,
                       "a Redis or Valkey server; unset starts an embedded one")
-    storage_url = _line(_read(_storage_url), "STORAGE_URL", None,
+    storage_url = _line(_read(values.storage_url), "STORAGE_URL", None,
                         "where blobs are kept: file:///a/directory or s3://bucket/prefix; unset is DATA_DIR/blobs")
-    s3_endpoint_url = _line(_read(_url("http", "https")), "S3_ENDPOINT_URL", None,
+    s3_endpoint_url = _line(_read(values.url("http", "https")), "S3_ENDPOINT_URL", None,
                             "an S3 that is not Amazon's; the keys are in the usual AWS_* variables")
     s3_redirect = _line(fields.Boolean, "S3_REDIRECT", False,
                         "send clients to S3 itself for stored bodies over 64 KiB, by a presigned link",
                         shown="false", wants="true or false")
-    storage_max = _line(_read(_bytes), "STORAGE_MAX", None,
+    storage_max = _line(_read(values.size), "STORAGE_MAX", None,
                         "bytes that all blobs together may take, such as 500G; unset is no limit")
-    storage_min_free = _line(_read(_share), "STORAGE_MIN_FREE", "10%",
+    storage_min_free = _line(_read(values.share), "STORAGE_MIN_FREE", "10%",
                              "what is kept free of the blobs' filesystem, in percent or bytes")
-    node_url = _line(_read(_public_url), "NODE_URL", None,
+    node_url = _line(_read(values.public_url), "NODE_URL", None,
                      "where the other nodes of a fleet reach this one, to read what it is downloading")
     offline = _line(fields.Boolean, "OFFLINE", False, "never ask any upstream",
                     shown="false", wants="true or false")
-    accel_redirect = _line(_read(_location), "ACCEL_REDIRECT", None,
+    accel_redirect = _line(_read(values.location), "ACCEL_REDIRECT", None,
                            "nginx's internal location that sends stored blobs: /_blobs/ for files, /_s3/ for S3")
     pulls_keep = _line(_read(times.length), "PULLS_KEEP", 30 * 86400,
                        "for how long it is known who pulled what; 0 records nothing", shown="30d")
-    public_url = _line(_read(_public_url), "PUBLIC_URL", None,
+    upload_max = _line(_read(values.size), "UPLOAD_MAX", None,
+                       "bytes that one upload may have, such as 5G; unset is no limit")
+    public_url = _line(_read(values.public_url), "PUBLIC_URL", None,
                        "the address clients use, where a proxy is in front")
-    admin_token = _line(_read(_token), "ADMIN_TOKEN", None,
+    admin_token = _line(_read(values.token), "ADMIN_TOKEN", None,
                         "the administrator's token; unset makes one in DATA_DIR/secrets/admin-token")
-    metrics_token = _line(_read(_token), "METRICS_TOKEN", None,
+    metrics_token = _line(_read(values.token), "METRICS_TOKEN", None,
                           "a token that /metrics asks for; unset asks for none")
-    edge_token = _line(_read(_token), "EDGE_TOKEN", None,
+    edge_token = _line(_read(values.token), "EDGE_TOKEN", None,
                        "a token of nginx's agent (artifactapi edge), for nothing else; unset leaves the admin token")
-    trusted_proxies = _line(_read(_networks), "TRUSTED_PROXIES", (),
+    trusted_proxies = _line(_read(values.networks), "TRUSTED_PROXIES", (),
                             "networks whose X-Forwarded-* is believed, separated by commas", shown="-")
     log_format = _line(fields.String, "LOG_FORMAT", "json", "json or text, one line a request",
                        **_one_of("json", "text"))
     debug = _line(fields.Boolean, "DEBUG", False, "adds `detail` to errors",
                   shown="false", wants="true or false")
     auth = _line(fields.String, "AUTH", "token",
-                 "token: writing needs a token; open: a trusted network, none needed", **_one_of("token", "open"))
-    snapshot = Parsed(_place, data_key="ARTIFACTAPI_SNAPSHOT", load_default=None)
-    fills_socket = Parsed(_place, data_key="ARTIFACTAPI_FILLS_SOCKET", load_default=None)
+                 "token: writing needs a token; header: or a user whom a trusted proxy names; open: a trusted "
+                 "network, none needed", **_one_of("token", "header", "open"))
+    auth_header = _line(_read(values.header), "AUTH_HEADER", "X-Remote-User",
+                        "with AUTH=header: the line by which a trusted proxy names the user")
+    registration = _line(fields.String, "REGISTRATION", "closed",
+                         "open: anybody may make an account; closed: administrators do", **_one_of("closed", "open"))
+    oidc_issuers = _line(_read(values.issuers), "OIDC_ISSUERS", (),
+                         "issuers of OIDC tokens that CI systems may exchange here, separated by commas", shown="-")
+    rate_token = _line(_read(values.rate), "RATE_TOKEN", None,
+                       "how often a token (or a user) may ask, such as 600/minute; unset is no limit")
+    rate_address = _line(_read(values.rate), "RATE_ADDRESS", None,
+                         "how often an address may ask without a known token; unset is no limit")
+    snapshot = Parsed(values.place, data_key="ARTIFACTAPI_SNAPSHOT", load_default=None)
+    fills_socket = Parsed(values.place, data_key="ARTIFACTAPI_FILLS_SOCKET", load_default=None)
 # fmt: on
 
 
@@ -287,12 +201,15 @@ def from_environment(environ: Mapping[str, str]) -> Settings:
     """
     given = {name: value.strip() for name, value in environ.items() if value.strip()}
     try:
-        values = _SCHEMA.load(given)
+        loaded = _SCHEMA.load(given)
     except ValidationError as error:
         reasons: Any = error.messages
         raise ConfigError(*(_problem(name, given[name], reasons[name][0]) for name in sorted(reasons))) from None
-    snapshot = values.pop("snapshot")
-    return Settings(**{**values, "config_path": snapshot or values["config_path"]})
+    if (loaded["auth"], loaded["registration"]) == ("header", "open"):
+        reason = "open beside AUTH=header: anybody could make another's account before they first come"
+        raise ConfigError(Problem("", "REGISTRATION", reason))
+    snapshot = loaded.pop("snapshot")
+    return Settings(**{**loaded, "config_path": snapshot or loaded["config_path"]})
 
 
 def _problem(name: str, value: str, reason: str) -> Problem:

@@ -8,8 +8,13 @@ ArtifactError 500
 |   +-- Gone 410                   upstream dropped it, and the remote says to follow
 +-- MethodNotAllowed 405
 +-- Conflict 409                   published already
++-- PreconditionFailed 412          what the client says of the state is not so
++-- TooLarge 413                   more bytes than are taken
++-- UnsupportedMedia 415           a body of another type
 +-- RangeNotSatisfiable 416
 +-- Unprocessable 422              well-formed, and says nothing that can be done
+|   +-- Invalid 422                names each field that is wrong
++-- TooManyRequests 429            of one token or address
 +-- UpstreamError 502              upstream answered with an error
 |   +-- UpstreamDenied 502         401 or 403 from upstream
 |   +-- UpstreamUnreachable 502    no connection, or it broke
@@ -20,6 +25,8 @@ ArtifactError 500
 """
 
 from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
 
 DEFECT = "this is a defect of the server; the request id is in its log"
 
@@ -45,7 +52,14 @@ class BadRequest(ArtifactError):
 
 
 class Unauthorized(ArtifactError):
+    """`challenge` is the WWW-Authenticate line that says how to ask again (RFC 9110, 11.6.1); "" leaves it to the
+    form of the URL."""
+
     status, code = 401, "unauthorized"
+
+    def __init__(self, message: str, *, code: str | None = None, challenge: str = "") -> None:
+        super().__init__(message, code=code)
+        self.challenge = challenge
 
 
 class Forbidden(ArtifactError):
@@ -80,8 +94,34 @@ class RangeNotSatisfiable(ArtifactError):
         self.size = size
 
 
+class PreconditionFailed(ArtifactError):
+    status, code = 412, "precondition_failed"
+
+
+class TooLarge(ArtifactError):
+    status, code = 413, "too_large"
+
+
+class UnsupportedMedia(ArtifactError):
+    status, code = 415, "unsupported_media_type"
+
+
 class Unprocessable(ArtifactError):
     status, code = 422, "unprocessable"
+
+
+class Invalid(Unprocessable):
+    """`fields`: the reasons by the name of what is wrong; none of them repeats a value."""
+
+    code = "invalid"
+
+    def __init__(self, message: str, fields: Mapping[str, Sequence[str]]) -> None:
+        super().__init__(message)
+        self.fields = fields
+
+
+class TooManyRequests(ArtifactError):
+    status, code = 429, "too_many_requests"
 
 
 class UpstreamError(ArtifactError):

@@ -86,14 +86,21 @@ class Evictor:
     """One a node, on a thread of its own; `repositories` gives the configuration in force."""
 
     def __init__(
-        self, catalog: Catalog, blobs: Blobs, repositories: Callable[[], Repositories], settings: Settings
+        self,
+        catalog: Catalog,
+        blobs: Blobs,
+        repositories: Callable[[], Repositories],
+        settings: Settings,
+        tidy: Callable[[], object] = lambda: None,
     ) -> None:
+        """`tidy` is called before garbage is collected."""
         self.limits = Limits.of(settings)
         self.young = YOUNG
         self._offline = settings.offline
         self._catalog = catalog
         self._blobs = blobs
         self._repositories = repositories
+        self._tidy = tidy
         self._collected = time.monotonic() - DAILY + HOURLY  # the first in an hour: a restart costs no walk
         self._hurried = time.monotonic() - HOURLY
         self._warned = False
@@ -164,6 +171,7 @@ class Evictor:
             """Whether room has run out since, which eviction finds sooner."""
             return self._ended.is_set() or (not was_low and (spool.full.is_set() or self._low()))
 
+        self._tidy()
         done.garbage = collect(self._catalog.index, self._blobs, grace=GRACE, stop=stop).removed
 
     def _due(self, last: float, seconds: float, name: str) -> bool:

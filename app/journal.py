@@ -4,6 +4,7 @@
     {"version": 1, "op": "publish", "time": unix seconds, "fence": ..., "repository": ..., "key": ..., "path": ...,
      "entry": the fields of Entry}
     {"version": 1, "op": "withdraw", "time": ..., "fence": ..., "repository": ..., "key": ..., "path": ...}
+    {"version": 1, "op": "remove", ...}     the same with no path: every file of that repository up to that fence
 
 A hosted file's key is its path; both are there for a version that has other keys.
 A record is written before its commit: it never lacks what a client was told is done, and what failed at the very end
@@ -27,6 +28,7 @@ from app.stores.base import Stored
 from app.stores.blobs import HEX, Blobs
 
 VERSION = 1
+OPERATIONS = ("publish", "withdraw", "remove")
 SHOWN = 80  # bytes of a record that cannot be read, in the report about it
 
 _KINDS: dict[str, type | UnionType] = {"str": str, "int": int, "float": float | int, "str | None": str | None}
@@ -41,13 +43,22 @@ _PUT = """
     INSERT INTO files VALUES (:repository, :path, :fence, :entry) ON CONFLICT DO UPDATE
     SET fence = excluded.fence, entry = excluded.entry WHERE files.fence <= excluded.fence
     """
-_PUBLISHED = "SELECT repository, path, entry FROM files WHERE entry <> '' ORDER BY repository, path"
-_WITHDRAWN = "SELECT repository, path, fence FROM files WHERE entry = '' ORDER BY repository, path"
+# The row of a removed repository has the path "", which no file has.
+_PUBLISHED = """
+    SELECT f.repository, f.path, f.entry FROM files AS f
+    LEFT JOIN files AS removed ON removed.repository = f.repository AND removed.path = ''
+    WHERE f.entry <> '' AND f.fence > coalesce(removed.fence, 0) ORDER BY f.repository, f.path
+    """
+_WITHDRAWN = """
+    SELECT f.repository, f.path, max(f.fence, coalesce(removed.fence, 0)) FROM files AS f
+    LEFT JOIN files AS removed ON removed.repository = f.repository AND removed.path = ''
+    WHERE f.path <> '' AND (f.entry = '' OR f.fence <= removed.fence) ORDER BY f.repository, f.path
+    """
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One line of the journal; `entry` None is a withdrawal."""
+    """One line of the journal; `entry` None is a withdrawal, of the whole repository where `path` is ""."""
 
     repository: str
     path: str
@@ -65,8 +76,14 @@ def withdrawn(blobs: Blobs, number: int, repository: str, path: str, fence: int)
     _note(blobs, number, Record(repository, path, fence, None))
 
 
+def removed(blobs: Blobs, number: int, repository: str, fence: int) -> None:
+    """Note that a repository is no more, with all its files, and a fence taken after theirs. Raises StoreDown."""
+    _note(blobs, number, Record(repository, "", fence, None))
+
+
 def _note(blobs: Blobs, number: int, record: Record) -> None:
-    told: dict[str, Any] = {"version": VERSION, "op": "publish" if record.entry else "withdraw", "time": time.time()}
+    op = "publish" if record.entry else "withdraw" if record.path else "remove"
+    told: dict[str, Any] = {"version": VERSION, "op": op, "time": time.time()}
     told |= {"fence": record.fence, "repository": record.repository, "key": record.path, "path": record.path}
     told |= {"entry": asdict(record.entry)} if record.entry else {}
     blobs.note(f"{number:020d}-{secrets.token_hex(8)}", json.dumps(told).encode("ascii"))
@@ -76,11 +93,13 @@ def parse(text: bytes) -> Record:
     """One record; ValueError in words where it is broken, or of a version that this one does not know."""
     try:
         told = json.loads(text)
-        if told["version"] != VERSION or told["op"] not in ("publish", "withdraw"):
+        if told["version"] != VERSION or told["op"] not in OPERATIONS:
             raise ValueError(f"its version {told['version']!r} or operation {told['op']!r} is not known here")
         repository, path, fence = told["repository"], told["path"], told["fence"]
         if not (isinstance(repository, str) and isinstance(path, str) and type(fence) is int and fence > 0):
             raise ValueError("a field is not what it should be")
+        if (told["op"] == "remove") != (path == ""):
+            raise ValueError("it is of no file, and removes no repository")
         _require_storable(repository, path, fence)
         return Record(repository, path, fence, _entry(told["entry"]) if told["op"] == "publish" else None)
     except (KeyError, TypeError, AttributeError) as error:

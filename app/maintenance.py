@@ -6,7 +6,7 @@ import contextlib
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from itertools import groupby, islice
+from itertools import islice
 from typing import TypeVar
 from weakref import WeakKeyDictionary
 
@@ -226,13 +226,5 @@ def restore(
 
     with journal.replayed(blobs, log) as replay:
         files, told = catalog.restore(here(replay.published()), repositories)
-        withdrawn = sum(_withdraw(catalog, batch) for batch in _batches(replay.withdrawn()))
+        withdrawn = sum(catalog.forget_hosted(*each) for each in replay.withdrawn())
     return Restored(files, withdrawn, told)
-
-
-def _withdraw(catalog: Catalog, files: Iterable[tuple[str, str, int]]) -> int:
-    """Forget these (repository, path, fence); how many were there."""
-    count = 0
-    for repository, each in groupby(files, key=lambda file: file[0]):
-        count += len(catalog.forget_all(repository, {path: fence for _, path, fence in each}))
-    return count

@@ -6,8 +6,9 @@ that live: `livesum` adds them up, `livemostrecent` is what was set last. Names 
 
 from __future__ import annotations
 
+import re
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import lru_cache
 from http import HTTPStatus
@@ -77,6 +78,8 @@ DISK = Gauge(
 )
 CONFIG = Gauge("artifactapi_config_info", "The configuration in force.", ["sha256"], multiprocess_mode="livemax")
 
+
+_NAMED = re.compile(r'[{,]repository="([^"]*)"')
 
 # Of what every request counts: labels() reads and locks each time. Their values are few, so none is given up.
 _requests, _seconds = lru_cache(None)(REQUESTS.labels), lru_cache(None)(SECONDS.labels)
@@ -170,3 +173,14 @@ def peer_read() -> Iterator[None]:
         PEERS.labels("cut").inc()
         raise
     PEERS.labels("whole").inc()
+
+
+def only(text: str, repositories: Collection[str]) -> str:
+    """A page of metrics without what it says of any other repository."""
+    return "".join(line for line in text.splitlines(keepends=True) if _about(line) in repositories)
+
+
+def _about(line: str) -> str:
+    """The repository of a sample; of what is of none, and of comments, the empty name."""
+    named = _NAMED.search(line) if not line.startswith("#") else None
+    return named[1] if named else ""

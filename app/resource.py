@@ -38,6 +38,21 @@ class UpstreamOptions:
 
 
 @dataclass(frozen=True, slots=True)
+class Signing:
+    """What a local repository's indexes are signed with: PEM (RSA) or ASCII armour (OpenPGP), "" for not at all.
+
+    `name` is what clients know an RSA key by: the file in /etc/apk/keys.
+    """
+
+    key: str = field(default="", repr=False)
+    password: str = field(default="", repr=False)
+    name: str = ""
+
+
+UNSIGNED = Signing()
+
+
+@dataclass(frozen=True, slots=True)
 class Repository:
     """One named repository as remotes.json defines it; TTLs are seconds, None is forever."""
 
@@ -65,6 +80,10 @@ class Repository:
     hosts: tuple[str, ...] = ()  # host names under which clients reach this repository without its name
     default: bool = False  # answers where neither the path nor ?ns= nor the host names a repository
     ban_tags: frozenset[str] = frozenset()
+    access: str = ""  # who may read: "" everybody, "authenticated" whoever is known, else a project's name
+    project: str = ""  # whose writers publish into a local repository; "" leaves it to administrators
+    signing: Signing = field(default_factory=lambda: UNSIGNED, repr=False)  # of a local repository's indexes
+    repodata_depth: int = 0  # local rpm: how many directories deep its indexes are; 0 is one for all
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +102,8 @@ class Ask:
     route: str = "repository"
     protocol: str = "HTTP/1.1"
     client: str = "-"
+    user: str = ""  # who asks, where that was asked; for the log
+    address: str = ""  # the repository's own URL as the client reaches it, where that was asked; for Format.render
     started: float = 0.0  # unix seconds
 
 
@@ -139,6 +160,7 @@ class Format:
 
     __slots__ = ()
     name: str  # the value of `package` in remotes.json
+    proxied = True  # it can be a remote's; else it is only hosted
     dotted = False  # its clients write "." segments: they mean nothing, and are dropped (RFC 3986, 5.2.4)
 
     def resolve(self, repository: Repository, ask: Ask) -> Resource:

@@ -12,6 +12,7 @@ import click
 from app import __version__, config, logs, maintenance, paths, repositories
 from app.cli import storage
 from app.cli.context import UNTOLD, catalog_of, every, settings_given, warn
+from app.cli.indexes import reindex
 from app.cli.pulls import pulls
 from app.cli.why import why
 from app.edge.command import edge
@@ -111,5 +112,5 @@ def flush(remote: str | None, prefix: str, mode: str) -> None:
         warn(maintenance.UNSETTLED)
 
 
-for command in (why, pulls, storage.gc, storage.verify, storage.restore, edge):
+for command in (why, pulls, storage.gc, storage.verify, storage.restore, reindex, edge):
     main.add_command(command)

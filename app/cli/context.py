@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 import click
 
-from app import config
+from app import compose, config
 from app.config import Settings
 from app.repositories import Repositories
+from app.repositories.directory import Directory
 from app.resource import Repository
 from app.stores.catalog import FRESH, Catalog
 from app.stores.postgres import PostgresIndex
@@ -46,6 +48,18 @@ def stores_of(settings: Settings) -> Stores:
     if not database:
         raise StartError(NOT_RUNNING)
     return Stores(database, settings.redis_url or (beside and beside.redis_url) or "unix:///nowhere")
+
+
+@contextmanager
+def directory_of(settings: Settings, known: Repositories) -> Iterator[Directory]:
+    """Every repository: those of the file, and those that were made through the API."""
+    stores = stores_of(settings)
+    at = replace(settings, database_url=stores.database_url, redis_url=stores.redis_url)
+    directory = Directory(known, *compose.accounts(at))
+    try:
+        yield directory
+    finally:
+        directory.close()
 
 
 @contextmanager

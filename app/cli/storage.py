@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import time
@@ -10,13 +11,20 @@ from typing import Any
 import click
 
 from app import compose, maintenance, repositories
-from app.cli.context import UNTOLD, catalog_of, every, settings_given, stores_of, warn
-from app.errors import Conflict
+from app.cli.context import UNTOLD, catalog_of, directory_of, every, settings_given, stores_of, warn
+from app.cli.indexes import rewrite
+from app.config import Settings
+from app.errors import Conflict, StoreDown
+from app.fills import spool
+from app.hosting.tidying import tidy
+from app.shelf import Shelf
 from app.stores.base import Index, Stored
 from app.stores.blobs import Blobs
+from app.stores.catalog import Catalog
 from app.stores.postgres import migrate
 from app.verification import Damage, Tally, Verification
 
+MINUTE = 60.0  # seconds between the making of a spool and its lock, at the very most
 NICE = 10  # a verification beside a running server gives way to it
 PROGRESS = 5.0  # seconds between two lines of progress
 
@@ -55,14 +63,26 @@ def gc(grace: float, drop_unknown: bool, yes: bool, dry_run: bool) -> None:
     settings = settings_given()
     blobs: Any = compose.blobs(settings)
     known = repositories.load(settings.config_path)
-    names = frozenset(each.name for each in every(known)) if drop_unknown else None
-    with catalog_of(settings) as catalog:
+    with catalog_of(settings) as catalog, directory_of(settings, known) as directory:
+        names = directory.names if drop_unknown else None
         if names is not None and not _may_forget(catalog.index, names, yes, dry_run):
             return
+        if not dry_run:
+            tidy(Shelf(catalog, blobs), settings.layout.spool, directory.locals.values())
         done = maintenance.collect(catalog.index, Untouched(blobs) if dry_run else blobs, grace=grace, known=names)
+    if not dry_run:
+        _reap(settings, catalog, grace)
     if drop_unknown:
         click.echo(f"forgot {done.dropped} entries of repositories that are not configured")
     click.echo(f"{'would remove' if dry_run else 'removed'} {done.removed} of {done.blobs} blobs")
+
+
+def _reap(settings: Settings, catalog: Catalog, grace: float) -> None:
+    """What killed processes left in this machine's spool, as the fills process does hourly."""
+    if settings.layout.spool.is_dir():
+        for orphan in spool.reap(settings.layout.spool, max(1.0, min(grace, MINUTE))):
+            with contextlib.suppress(StoreDown):
+                catalog.memory.break_lock(orphan.lock, orphan.token)
 
 
 def _may_forget(index: Index, known: frozenset[str], yes: bool, dry_run: bool) -> bool:
@@ -149,11 +169,14 @@ def restore(from_store: bool, force: bool) -> None:
             _refuse_hosted(catalog.index, known)
         names = [each.name for each in every(known)]
         done = maintenance.restore(catalog, compose.blobs(settings), names, missing.append, warn)
+        with directory_of(settings, known) as directory:
+            indexed = rewrite(settings, catalog, directory, directory.locals)
     for stored in missing:
         warn(f"{stored.repository}/{stored.path}: its bytes are not in the store ({stored.entry.digest})")
     click.echo(f"restored {done.files} hosted files, withdrew {done.withdrawn}, {len(missing)} have no bytes")
     if not done.told:
         warn(UNTOLD)
+    if not (done.told and indexed):
         sys.exit(1)
 
 

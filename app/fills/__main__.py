@@ -18,6 +18,9 @@ from app.config import Settings
 from app.errors import ArtifactError, StoreDown
 from app.eviction import HOURLY, Evictor
 from app.fills import spool
+from app.hosting.index import Indexer
+from app.hosting.sweeping import Sweep
+from app.hosting.tidying import tidy
 from app.maintenance import require_whole
 from app.problems import ConfigError
 from app.pruning import Pruning
@@ -30,7 +33,7 @@ STOP = 30.0  # seconds that running responses and fills are given
 DESCRIPTORS = 65536  # open files at most, where the system allows so many
 NICE, SESSION_NICE = 10, 5  # beside cold streams hits keep more of their latency (ARCHITECTURE.md has the figures)
 MINUTE = 60.0  # seconds between the making of a spool and its lock, at the very most
-STACK = 512 * 1024  # bytes of a thread's stack: hundreds of slow clients are threads that sleep
+STACK = 1 << 20  # bytes of a thread's stack: hundreds of slow clients sleep in one, and a package is read in one
 
 
 def main() -> int:
@@ -44,12 +47,20 @@ def main() -> int:
     _reap(carrier, settings.layout.spool)
     stopping = threading.Event()
     shelf = carrier.engine.shelf
-    evictor = Evictor(shelf.catalog, shelf.blobs, lambda: carrier.repositories, settings)
+    evictor = Evictor(
+        shelf.catalog,
+        shelf.blobs,
+        lambda: carrier.repositories.filed,
+        settings,
+        lambda: tidy(shelf, settings.layout.spool, carrier.repositories.locals.values()),
+    )
     evictor.start()
     (pruning := Pruning(shelf.catalog, settings.pulls_keep)).start()
     threading.Thread(
         target=_sweep, args=(carrier, settings.layout.spool, stopping), name="sweep", daemon=True
     ).start()
+    sweep = Sweep(Indexer(shelf, settings.layout.spool), carrier.repositories.get)
+    threading.Thread(target=sweep.until, args=(stopping.wait,), name="indexes", daemon=True).start()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
     signal.signal(signal.SIGHUP, lambda *_: _reload(carrier, settings))

@@ -6,6 +6,7 @@ import hashlib
 import queue
 import threading
 import time
+from collections.abc import Iterable
 
 from app.resource import Digest
 
@@ -14,16 +15,15 @@ QUICK = 50_000_000  # bytes a second; a slower body leaves its thread the time t
 
 
 class Checksums:
-    """sha256 of all chunks and, where another algorithm is expected, that one too.
+    """sha256 of all chunks and, where another algorithm is expected or asked for, that one too.
 
     hashlib releases the GIL, so a second thread lets receiving and hashing use two cores.
     """
 
-    def __init__(self, expected: Digest | None) -> None:
+    def __init__(self, expected: Digest | None, algorithms: Iterable[str] = ()) -> None:
         self._expected = expected
-        self._sums = {"sha256": hashlib.sha256()}
-        if expected and expected.algorithm not in self._sums:
-            self._sums[expected.algorithm] = hashlib.new(expected.algorithm)
+        wanted = {"sha256", *algorithms, *([expected.algorithm] if expected else [])}
+        self._sums = {name: hashlib.new(name, usedforsecurity=False) for name in sorted(wanted)}
         self._seen = 0
         self._begun = time.monotonic()
         self._queue: queue.Queue[bytes | None] | None = None
@@ -48,13 +48,13 @@ class Checksums:
             return
         self._queue, self._thread = chunks, thread
 
-    def finish(self) -> str:
-        """Wait for the last chunk; the sha256 in hex. Call it also to give up: it ends the thread."""
+    def finish(self, algorithm: str = "sha256") -> str:
+        """Wait for the last chunk; the checksum in hex. Call it also to give up: it ends the thread."""
         if self._queue and self._thread:
             self._queue.put(None)
             self._thread.join()
             self._queue = None
-        return self._sums["sha256"].hexdigest()
+        return self._sums[algorithm].hexdigest()
 
     def mismatch(self) -> str | None:
         """After finish(): a sentence if the body is not the expected one, else None."""

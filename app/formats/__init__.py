@@ -9,7 +9,13 @@ from app.formats.apk import APK
 from app.formats.deb import DEB
 from app.formats.docker import DOCKER
 from app.formats.generic import GENERIC
+from app.formats.helm import HELM
+from app.formats.maven import MAVEN
+from app.formats.npm import NPM
+from app.formats.pypi import PYPI
 from app.formats.rpm import RPM
 from app.resource import Format
 
-FORMATS: Mapping[str, Format] = MappingProxyType({each.name: each for each in (GENERIC, RPM, APK, DEB, DOCKER)})
+FORMATS: Mapping[str, Format] = MappingProxyType(
+    {each.name: each for each in (GENERIC, RPM, APK, DEB, DOCKER, MAVEN, PYPI, NPM, HELM)}
+)

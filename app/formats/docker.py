@@ -6,6 +6,9 @@
     v2/<name>/tags/list             mutable, page by page (oci_lists.py)
     v2/<name>/referrers/<digest>    mutable, page by page; where upstream has no such API, the tag <algorithm>-<hex>
 
+In a local repository each manifest and blob is a file of that very path, and the lists are computed
+(app/hosting/docker.py).
+
 Source: OCI distribution-spec 1.1 (Pull, Content Discovery, Registry Proxying).
 """
 
@@ -22,7 +25,7 @@ from app.formats.oci_accept import negotiated
 from app.formats.oci_lists import KEPT, OF_REFERRERS, PAGING, canonical, list_headers, namespace, paged, upstreams
 from app.formats.oci_manifests import INDEX, MANIFEST_TYPES, SCHEMA1, read_manifest, read_referrers
 from app.formats.oci_names import CATALOG, Endpoint, Target, digest_of, parse, referrers_tag, valid_name
-from app.resource import Ask, Digest, Format, Headers, Literal, Reading, Repository, Resource
+from app.resource import Ask, Digest, Format, Headers, Kind, Literal, Reading, Repository, Resource
 
 __all__ = ["CATALOG", "DOCKER", "NO_REFERRERS", "Docker", "Endpoint", "Target", "parse", "valid_name"]
 
@@ -46,6 +49,8 @@ class Docker(Format):
 
     def resolve(self, repository: Repository, ask: Ask) -> Resource:
         """See Format; raises also what parse() and canonical() do, and Forbidden "banned_tag"."""
+        if repository.kind is Kind.LOCAL:
+            return _hosted(self, repository, parse(ask.path))
         target = _upstream(repository, parse(ask.path))
         said = f"docker: {_WORDS[target.kind, bool(target.tag)]}{_allowed(repository, target)}"
         ttl, path = repository.mutable_ttl, target.path
@@ -90,7 +95,8 @@ class Docker(Format):
             return (*lines, *list_headers(ask, resource, kept))
         if known := asked.reference if asked.digest else digest and f"sha256:{digest}":
             lines.append(("Docker-Content-Digest", known))
-        return (*lines, ("Vary", "Accept")) if asked.tag else tuple(lines)
+        varies = asked.tag and resource.repository.kind is not Kind.LOCAL
+        return (*lines, ("Vary", "Accept")) if varies else tuple(lines)
 
     def render(self, ask: Ask, resource: Resource, body: bytes, kept: str) -> tuple[bytes, str]:
         """See Format: tag lists alone."""
@@ -98,6 +104,12 @@ class Docker(Format):
 
 
 DOCKER = Docker()
+
+
+def _hosted(docker: Docker, repository: Repository, target: Target) -> Resource:
+    """What was pushed, under the name by which it was."""
+    said = f"local: {_WORDS[target.kind, bool(target.tag)]}, as it was pushed"
+    return Resource(repository, target.path, target.path, immutable=True, format=docker, rule=said)
 
 
 # -- which image, and whether it may be had -------------------------------------------------------------------

@@ -36,15 +36,26 @@ def canonical(query: str, known: frozenset[str]) -> str:
 
     Raises BadRequest "pagination_number_invalid".
     """
-    given = {name: value for name, value in _parameters(query).items() if name in known}
+    given = {name: value for name, value in parameters(query).items() if name in known}
     if "n" in given:
         given["n"] = _number(given["n"])
     return _encoded(given)
 
 
+def parameters(query: str) -> dict[str, str]:
+    """Bytes as latin-1, as WSGI has them; the first of a name counts, as in the registries' own Go."""
+    return dict(reversed(urllib.parse.parse_qsl(query, encoding="latin-1")))
+
+
+def called(ask: Ask) -> str:
+    """The image as the client calls it: behind /v2/ that may begin with this repository's name."""
+    path = urllib.parse.unquote(ask.url_path) if ask.url_path.startswith("/v2/") else f"/{ask.path}"
+    return path.removeprefix("/v2/").removesuffix("/tags/list")
+
+
 def namespace(ask: Ask) -> str:
     """The registry that the client means by ?ns=, "" for none."""
-    return _parameters(ask.query).get("ns", "")
+    return parameters(ask.query).get("ns", "")
 
 
 def list_headers(ask: Ask, resource: Resource, kept: str) -> Headers:
@@ -60,7 +71,7 @@ def list_headers(ask: Ask, resource: Resource, kept: str) -> Headers:
 
 def upstreams(query: str) -> str:
     """What of a canonical query upstream is asked: n=0 is answered here, and some registries refuse it."""
-    return "" if _parameters(query).get("n") == "0" else query
+    return "" if parameters(query).get("n") == "0" else query
 
 
 def paged(ask: Ask, resource: Resource, body: bytes, kept: str) -> tuple[bytes, str]:
@@ -74,12 +85,12 @@ def paged(ask: Ask, resource: Resource, body: bytes, kept: str) -> tuple[bytes, 
     listed = _tags(document)
     if document is None or listed is None:
         return body, kept
-    asked = _parameters(canonical(ask.query, PAGING))
+    asked = parameters(canonical(ask.query, PAGING))
     number, last = _wanted(ask.query), asked.get("last", "")
     if "Link: " not in kept or number == 0:
         listed, kept = sorted(tag for tag in listed if tag > last and valid_tag(tag)), ""
     page = listed[:number] if number >= 0 and not kept else listed
-    told = {**document, "name": _name(ask), "tags": page}
+    told = {**document, "name": called(ask), "tags": page}
     if page and len(page) < len(listed):
         kept = f'Link: </{resource.path}?{_encoded(asked | {"last": page[-1]})}>; rel="next"'
     return body if told == document else json.dumps(told).encode(), kept
@@ -87,14 +98,8 @@ def paged(ask: Ask, resource: Resource, body: bytes, kept: str) -> tuple[bytes, 
 
 def _wanted(query: str) -> int:
     """The n of a query, -1 where it has none."""
-    said = _parameters(query).get("n", "")
+    said = parameters(query).get("n", "")
     return int(said) if _NUMBER.fullmatch(said) else -1
-
-
-def _name(ask: Ask) -> str:
-    """The image as the client calls it: behind /v2/ that may begin with this repository's name."""
-    path = urllib.parse.unquote(ask.url_path) if ask.url_path.startswith("/v2/") else f"/{ask.path}"
-    return path.removeprefix("/v2/").removesuffix("/tags/list")
 
 
 def _document(body: bytes) -> dict[str, Any] | None:
@@ -150,11 +155,6 @@ def _number(text: str) -> str:
     if not _NUMBER.fullmatch(text):
         raise BadRequest("n is the number of entries wanted", code="pagination_number_invalid")
     return str(int(text))
-
-
-def _parameters(query: str) -> dict[str, str]:
-    """Bytes as latin-1, as WSGI has them; the first of a name counts, as in the registries' own Go."""
-    return dict(reversed(urllib.parse.parse_qsl(query, encoding="latin-1")))
 
 
 def _encoded(given: dict[str, str]) -> str:

@@ -1,127 +1,118 @@
-"""How a team's own file becomes visible: received beside, hashed, stored, and only then recorded and journaled."""
+"""How a change of a local repository is carried out: bytes stored, then recorded and journaled in one transaction."""
 
 from __future__ import annotations
 
-import tempfile
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from email.utils import formatdate
 from pathlib import Path
-from types import TracebackType
-from typing import IO
 
 from app import journal
 from app.errors import Conflict, NotFound, StoreDown
-from app.fills.checksums import Checksums
-from app.fills.spool import Spool
+from app.hosting.base import Accepted, New
+from app.hosting.names import require_name
+from app.hosting.upload import Upload
 from app.maintenance import require_still_whole
 from app.resource import Entry, Repository
 from app.shelf import Shelf
+from app.stores.publications import Description, Publication
 
 
-class Upload:
-    """One body on its way in; leaving the block removes what was not published."""
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What was published, by path, and the counts up to which the scopes' indexes are to be built."""
 
-    def __init__(self, spools: Path, repository: str) -> None:
-        self._spools = spools
-        self._spool = Spool(spools, f"upload to {repository}", 0)
-        self._sums = Checksums(None)
-        self._scratch = ExitStack()
-
-    def __enter__(self) -> Upload:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
-    ) -> None:
-        self._sums.finish()
-        self._spool.close()
-        self._scratch.close()
-
-    @property
-    def size(self) -> int:
-        return self._spool.size
-
-    @property
-    def path(self) -> Path:
-        return self._spool.path
-
-    def write(self, chunk: bytes) -> None:
-        self._sums.update(chunk)
-        self._spool.write(chunk)
-
-    def finish(self) -> str:
-        """The sha256 in hex, once the bytes are durable."""
-        digest = self._sums.finish()
-        self._spool.sync()
-        return digest
-
-    def scratch(self, *_: object, **__: object) -> IO[bytes]:
-        """An unnamed file on the spool's filesystem, for a part of a multipart body."""
-        return self._scratch.enter_context(tempfile.TemporaryFile(dir=self._spools))
+    entries: Mapping[str, Entry]
+    scopes: Mapping[str, int]
 
 
-def publish(shelf: Shelf, repository: Repository, path: str, upload: Upload, content_type: str) -> Entry:
-    """Record the upload as `path`; Conflict where that is there and may not be replaced. Raises StoreDown.
+def carry_out(shelf: Shelf, spools: Path, repository: Repository, accepted: Accepted) -> Outcome:
+    """Make the change: all of it, or nothing. Raises Conflict where a path is there that may not be replaced,
+    NotFound where one is not there that is to go, StoreDown.
 
     What is there and has lost its bytes is repaired by an upload of the same.
     """
+    for each in accepted.new:
+        require_name(each.path)
     require_still_whole(shelf.catalog.index, shelf.blobs)
-    digest = upload.finish()
-    lost = None if repository.overwrite else _lost(shelf, repository, path, digest)
-    now = shelf.clock()
-    entry = Entry(
-        digest,
-        upload.size,
-        content_type,
-        etag=f'"{digest}"',
-        last_modified=formatdate(now, usegmt=True),
-        fetched=now,
-        checked=now,
-    )
-    shelf.blobs.adopt(upload.path, digest)
-    if lost is not None:
-        return lost
-    number = shelf.catalog.index.next_note()
-
-    def present() -> bool:
-        return shelf.blobs.exists(digest)
-
-    def note(fence: int) -> None:
-        journal.published(shelf.blobs, number, repository.name, path, replace(entry, fence=fence))
-
-    if shelf.catalog.publish(repository.name, path, path, entry, repository.overwrite, present, note):
-        return entry
-    if not shelf.blobs.exists(digest):
-        raise StoreDown("the upload was collected before it was recorded; send it again", retry_after=1)
-    raise _conflict(path)
+    with ExitStack() as kept:
+        uploads = [_upload(each, spools, repository, kept) for each in accepted.new]
+        new = [_publication(shelf, repository, *pair) for pair in zip(accepted.new, uploads, strict=True)]
+        lost = {each.path for each in new if _lost(shelf, repository, each)}
+        whole = {each.path: each.finish() for each in uploads}  # one upload may have several names
+        for path, digest in whole.items():
+            shelf.blobs.adopt(path, digest)
+        scopes = record(shelf, repository, [each for each in new if each.path not in lost], accepted.gone)
+    return Outcome({each.path: each.entry for each in new}, scopes)
 
 
 def refuse_published(shelf: Shelf, repository: Repository, path: str) -> None:
-    """Conflict before a body is read in vain; publish() decides again when it records."""
+    """Conflict before a body is read in vain; carry_out() decides again when it records."""
     if not repository.overwrite:
         entry = shelf.catalog.find(repository.name, path).entry
         if entry is not None and shelf.blobs.exists(entry.digest):
             raise _conflict(path)
 
 
-def _lost(shelf: Shelf, repository: Repository, path: str, digest: str) -> Entry | None:
-    """What is recorded as `path`, where these are its bytes and were damaged or lost."""
-    entry = shelf.catalog.find(repository.name, path).entry
-    return entry if entry is not None and entry.digest == digest and not shelf.blobs.exists(digest) else None
+def _upload(new: New, spools: Path, repository: Repository, kept: ExitStack) -> Upload:
+    if isinstance(new.body, Upload):
+        return new.body
+    upload = kept.enter_context(Upload(spools, repository.name))
+    upload.write(new.body)
+    return upload
+
+
+def entry_of(shelf: Shelf, digest: str, size: int, content_type: str) -> Entry:
+    """What is remembered of a file that is published now."""
+    now = shelf.clock()
+    dated = formatdate(now, usegmt=True)
+    return Entry(digest, size, content_type, f'"{digest}"', dated, fetched=now, checked=now)
+
+
+def _publication(shelf: Shelf, repository: Repository, new: New, upload: Upload) -> Publication:
+    entry = replace(entry_of(shelf, upload.finish(), upload.size, new.content_type), kept=new.kept)
+    described = None if new.scope is None else Description(new.scope, new.about, new.also)
+    return Publication(new.path, entry, new.replace or repository.overwrite, described)
+
+
+def _lost(shelf: Shelf, repository: Repository, new: Publication) -> bool:
+    """Whether that is published already, these are its bytes, and they were damaged or lost."""
+    if new.overwrite:
+        return False
+    entry = shelf.catalog.find(repository.name, new.path).entry
+    return entry is not None and entry.digest == new.entry.digest and not shelf.blobs.exists(entry.digest)
+
+
+def record(
+    shelf: Shelf, repository: Repository, new: Sequence[Publication], gone: Sequence[str]
+) -> Mapping[str, int]:
+    """The change, where the bytes are stored already: all of it or nothing, as carry_out(); its scopes' counts."""
+    if not new and not gone:
+        return {}
+    numbers = {path: shelf.catalog.index.next_note() for path in (*(each.path for each in new), *gone)}
+
+    def note(fences: Mapping[str, int]) -> None:
+        for path in gone:
+            journal.withdrawn(shelf.blobs, numbers[path], repository.name, path, fences[path])
+        for each in new:
+            entry = replace(each.entry, fence=fences[each.path])
+            journal.published(shelf.blobs, numbers[each.path], repository.name, each.path, entry)
+
+    changed = shelf.catalog.change(repository.name, new, gone, shelf.blobs.exists, note)
+    if changed.standing is not None:
+        raise _standing(shelf, changed.standing, new)
+    return changed.scopes
+
+
+def _standing(shelf: Shelf, path: str, new: Sequence[Publication]) -> Conflict | NotFound | StoreDown:
+    for each in new:
+        if each.path == path and not shelf.blobs.exists(each.entry.digest):
+            return StoreDown("the upload was collected before it was recorded; send it again", retry_after=1)
+        if each.path == path:
+            return _conflict(path)
+    return NotFound("no such file", code="file_not_found")
 
 
 def _conflict(path: str) -> Conflict:
     return Conflict(f"{path} is published already", code="already_published")
-
-
-def withdraw(shelf: Shelf, repository: Repository, path: str) -> None:
-    """Forget `path`; NotFound where it is not there."""
-    require_still_whole(shelf.catalog.index, shelf.blobs)
-    number = shelf.catalog.index.next_note()
-
-    def note(fence: int) -> None:
-        journal.withdrawn(shelf.blobs, number, repository.name, path, fence)
-
-    if not shelf.catalog.withdraw(repository.name, path, note):
-        raise NotFound("no such file", code="file_not_found")

@@ -51,6 +51,10 @@ def _local(repository: Repository) -> dict[str, Any]:
         "description": repository.description,
         "overwrite": repository.overwrite,
         "verify_on_read": repository.verify_on_read,
+        "access": repository.access,
+        "project": repository.project,
+        **({"repodata_depth": repository.repodata_depth} if repository.package == "rpm" else {}),
+        **({"signing_key": HIDDEN, "signing_key_name": repository.signing.name} if repository.signing.key else {}),
     }
 
 
@@ -71,6 +75,7 @@ def _remote(repository: Repository, bans: Bans) -> dict[str, Any]:
         **_credentials(repository),
         "offline": repository.offline,
         "verify_on_read": repository.verify_on_read,
+        "access": repository.access,
         **(_docker(repository, bans) if repository.package == "docker" else {}),
     }
 

@@ -5,23 +5,63 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from marshmallow import Schema, ValidationError, fields, validate, validates_schema
+from marshmallow import Schema, ValidationError, fields, post_load, validate, validates_schema
 
+from app.formats import FORMATS
 from app.formats.oci_names import valid_name
 from app.repositories.remote import RemoteSchema
-from app.repositories.shapes import Description, Named, Package, Strict, says
-from app.repositories.values import Flag
+from app.repositories.shapes import Access, Description, Named, Package, Project, Strict, says
+from app.repositories.values import Flag, Secret, SigningKey
+from app.resource import Signing
 
+KEY_FILE = r"^[A-Za-z0-9][A-Za-z0-9@._+-]{0,127}\Z"
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}\Z"
 
 
 class LocalSchema(Strict):
     """A repository that is published into."""
 
-    package = Package("generic")
+    package = Package(*FORMATS)
     description = Description()
     overwrite = Flag(metadata=says("may a path be published again"))
     verify_on_read = Flag(metadata=says("hash stored bytes each time before they are served"))
+    access = Access()
+    project = Project()
+    signing_key = SigningKey(
+        metadata=says("what its index is signed with: an OpenPGP key (rpm, deb), an RSA key (apk)")
+    )
+    signing_key_password = Secret(metadata=says("opens the signing key"))
+    signing_key_name = fields.String(
+        validate=validate.Regexp(KEY_FILE, error="not a file's name such as team.rsa.pub"),
+        metadata=says("apk: the name under which clients have the public key"),
+    )
+    repodata_depth = fields.Integer(
+        strict=True, validate=validate.Range(0, 5), metadata=says("rpm: how many directories deep repodata is kept")
+    )
+
+    @post_load
+    def _sign(self, data: dict[str, Any], **_: Any) -> dict[str, Any]:
+        """The three keys are one value; a key that cannot sign is found now, not when something is published."""
+        given = [data.pop(key, "") for key in ("signing_key", "signing_key_password", "signing_key_name")]
+        if not given[0]:
+            return data
+        signing = Signing(*given)
+        try:
+            self.check_key(data.get("package", "generic"), signing)
+        except ValueError as error:
+            raise ValidationError(str(error), "signing_key") from None
+        return data | {"signing": signing}
+
+    def check_key(self, package: str, signing: Signing) -> None:
+        """ValueError where this is no key for such a repository; the libraries are loaded where there is one."""
+        if package in ("rpm", "deb"):
+            from app.hosting import openpgp
+
+            openpgp.check(signing)
+        if package == "apk":
+            from app.hosting import apk_signature
+
+            apk_signature.check(signing)
 
     def unknown_key(self, key: str, known: set[str]) -> str:
         if key in RemoteSchema().fields:

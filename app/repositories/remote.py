@@ -11,7 +11,7 @@ from marshmallow import ValidationError, fields, post_load, validate, validates_
 from app.formats import FORMATS
 from app.repositories.addresses import MIRROR_LIST, BaseURL, Host, ListURL, is_mirror_list
 from app.repositories.dialling import UpstreamSchema
-from app.repositories.shapes import Description, Package, Strict, says
+from app.repositories.shapes import Access, Description, Package, Strict, says
 from app.repositories.values import Flag, Off, Pattern, Seconds, Secret, Tag
 
 TEN_YEARS = 10 * 365 * 86400.0
@@ -58,7 +58,7 @@ class CacheSchema(Strict):
 class RemoteSchema(Strict):
     """A repository that is filled from upstream."""
 
-    package = Package(*FORMATS)
+    package = Package(*(name for name, each in FORMATS.items() if each.proxied))
     description = Description()
     base_url = BaseURL(metadata=says("where upstream is; a directory, not a mirror list"))
     base_urls = fields.List(BaseURL(), validate=validate.Length(1, 16), metadata=says("several, tried in this order"))
@@ -84,6 +84,7 @@ class RemoteSchema(Strict):
     ban_tags = fields.List(
         Tag(), validate=validate.Length(max=1024), metadata=says("docker: tags that are refused, never their digests")
     )
+    access = Access()
     quarantine_new = Off(False, "hold back new versions")
     quarantine_days = Off(0, "how long they are held back")
 

@@ -15,9 +15,13 @@ from app.problems import shown, suggestion
 PACKAGES_TO_COME = frozenset((
     "cargo", "conda", "gem", "go", "helm", "maven", "npm", "nuget", "pypi", "rubygems", "terraform",
 ))
-KEYS_TO_COME = frozenset(("access", "owned", "quota", "rate", "signing_key", "signing_keys", "members"))
+KEYS_TO_COME = frozenset(("owned", "quota", "rate", "members"))
 # fmt: on
 ALSO_CALLED = {"alpine": "apk", "apt": "deb", "debian": "deb", "dnf": "rpm", "oci": "docker", "yum": "rpm"}
+
+
+PROJECT = r"^(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?)?\Z"
+NO_PROJECT = "not a project's name: 1 to 63 lower-case letters, digits and dashes"
 
 
 def says(description: str) -> dict[str, Any]:
@@ -75,6 +79,24 @@ class Named(fields.Dict):
                 raise
             found = {name: each.get("key") or each["value"] for name, each in error.messages.items()}
             raise ValidationError(found, valid_data=error.valid_data) from None
+
+
+class Access(fields.String):
+    def __init__(self) -> None:
+        super().__init__(
+            validate=validate.Regexp(PROJECT, error=NO_PROJECT),
+            metadata=says(
+                'who may read it: "" everybody, "authenticated" whoever has a token, else a project\'s name'
+            ),
+        )
+
+
+class Project(fields.String):
+    def __init__(self) -> None:
+        super().__init__(
+            validate=validate.Regexp(PROJECT, error=NO_PROJECT),
+            metadata=says("the project whose writers publish into it; without one administrators do"),
+        )
 
 
 class Description(fields.String):

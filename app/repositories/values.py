@@ -138,13 +138,15 @@ class Secret(Value):
         ]
     }
 
+    unfit = CONTROL
+
     def read(self, value: Any) -> str:
         try:
             text = value if isinstance(value, str) else Referenced(self._find(value))
             size = len(text.encode())
         except UnicodeError:
             raise ValueError("not UTF-8") from None
-        if not 0 < size <= LONGEST_SECRET or CONTROL.search(text):
+        if not 0 < size <= LONGEST_SECRET or self.unfit.search(text):
             raise ValueError("empty, longer than 16 KiB, or with a control character in it")
         return text
 
@@ -157,6 +159,12 @@ class Secret(Value):
             case {"file": str(name), **rest} if not rest:
                 return _content(name).decode().rstrip("\r\n")
         raise ValueError('not a string, {"env": "NAME"} or {"file": "path"}')
+
+
+class SigningKey(Secret):
+    """A private key in armour or PEM: several lines."""
+
+    unfit = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 
 
 class File(Value):

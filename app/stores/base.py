@@ -7,10 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from app.resource import Digest, Entry
+from app.stores.publications import Publications
 from app.stores.pulls import Pulls
+from app.stores.uploads import Uploads
+
+if TYPE_CHECKING:
+    from app.stores.browse import Browse
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,12 +65,24 @@ class Footprint:
 class Index(Protocol):
     """The truth: (repository, key) -> Entry. Keys may be of any length. Every method raises StoreDown.
 
-    `pulls` is the record of who pulled what.
+    `pulls` is the record of who pulled what, `hosted` what teams publish, `uploads` what of that is still coming.
     """
 
     @property
     def pulls(self) -> Pulls:
         """The record of the same database."""
+
+    @property
+    def browse(self) -> Browse:
+        """The same entries, as people look at them."""
+
+    @property
+    def hosted(self) -> Publications:
+        """What is hosted, in the same database."""
+
+    @property
+    def uploads(self) -> Uploads:
+        """Bodies that arrive in pieces, in the same database."""
 
     def ping(self, writes: bool = True) -> None:
         """Return if it can be read and, with `writes`, written now."""
@@ -99,26 +116,6 @@ class Index(Protocol):
         exclusion. With `replaces`, only the entry of that very fence is replaced: what is still there, and what
         nobody changed meanwhile. True if `entry` is now the recorded one.
         """
-
-    def publish(
-        self,
-        repository: str,
-        key: str,
-        path: str,
-        entry: Entry,
-        overwrite: bool,
-        present: Callable[[], bool],
-        journal: Callable[[int], None],
-    ) -> bool:
-        """Record a hosted file; False, and nothing changes, if the key is there and `overwrite` is not set.
-
-        Also False if the bytes are gone: `present` is asked as in commit(). The index gives the entry its fence,
-        so that the last one that is recorded has the highest. `journal` is called with it when the row is written
-        and before that is committed; where it raises, nothing was recorded.
-        """
-
-    def withdraw(self, repository: str, key: str, journal: Callable[[int], None]) -> bool:
-        """Drop a hosted file, with `journal` called as in publish(); True if it was there."""
 
     def find_all(self, repository: str, keys: Sequence[str]) -> dict[str, Entry]:
         """The entries of those keys that have one, in one statement; for hundreds of keys."""

@@ -19,9 +19,11 @@ from app.errors import StoreDown
 from app.resource import Digest, Entry
 from app.stores.base import Change, Flushed, Index, Stored
 from app.stores.memory import Memory, Recollection
+from app.stores.publications import Changed, Indexed, Publication
 
 PUBLISH = (0.0, 0.6, 1.1)  # seconds before each try to tell the memory of a flush: as its breaker opens
 FRESH = 300.0  # seconds a copy is trusted without asking the index
+SUPERSEDED = 3600.0  # seconds for which a client may be using the index of before
 
 log = logging.getLogger(__name__)
 
@@ -120,30 +122,42 @@ class Catalog:
             self._forget_all(repository, evicted)
         return evicted
 
-    def publish(
+    def change(
         self,
         repository: str,
-        key: str,
-        path: str,
-        entry: Entry,
-        overwrite: bool,
-        present: Callable[[], bool],
-        journal: Callable[[int], None],
-    ) -> bool:
-        """Index.publish; from now on every worker sees it."""
-        published = self.index.publish(repository, key, path, entry, overwrite, present, journal)
-        if published:
+        new: Sequence[Publication],
+        gone: Sequence[str],
+        present: Callable[[str], bool],
+        journal: Callable[[Mapping[str, int]], None],
+    ) -> Changed:
+        """Publications.change; from now on every worker sees it."""
+        changed = self.index.hosted.change(repository, new, gone, present, journal)
+        if changed.standing is None:
             with self._in_step(repository):
-                self.memory.forget(repository, key)
-        return published
+                self._forget_all(repository, [*(each.path for each in new), *gone])
+        return changed
 
-    def withdraw(self, repository: str, key: str, journal: Callable[[int], None]) -> bool:
-        """Index.withdraw; from now on no worker sees the file."""
-        withdrawn = self.index.withdraw(repository, key, journal)
-        if withdrawn:
+    def switch_index(
+        self, repository: str, scope: str, built: int, files: Sequence[Indexed], present: Callable[[str], bool]
+    ) -> bool:
+        """Publications.switch; from now on every worker sees the whole new index. What it no longer names stays
+        SUPERSEDED seconds. False where a newer one was built meanwhile."""
+        with _best_effort():  # before, so that every reader is at the index, where the set changes in one moment
+            self._forget_all(repository, [each.path for each in files])
+        now = self.clock()
+        changed = self.index.hosted.switch(repository, scope, built, files, now + SUPERSEDED, now, present)
+        if changed is not None:
             with self._in_step(repository):
-                self.memory.forget(repository, key)
-        return withdrawn
+                self._forget_all(repository, changed)
+        return changed is not None
+
+    def forget_hosted(self, repository: str, path: str, fence: int) -> bool:
+        """Publications.forget; from now on no worker sees the file."""
+        forgotten = self.index.hosted.forget(repository, path, fence)
+        if forgotten:
+            with self._in_step(repository):
+                self.memory.forget(repository, path)
+        return forgotten
 
     def forget(self, repository: str, key: str, fence: int | None = None) -> bool:
         """Index.forget; from now on no worker sees the entry."""

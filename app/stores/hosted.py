@@ -1,4 +1,4 @@
-"""Hosted files in PostgreSQL: published, withdrawn, restored.
+"""Hosted files in PostgreSQL: published, withdrawn, restored; what their indexes say is in indexes.py.
 
 A fence is drawn while nobody else changes that file, so the order of fences, which is what the journal keeps, is the
 order in which the changes of a file were committed.
@@ -7,14 +7,15 @@ order in which the changes of a file were committed.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
 
-from app.resource import Entry
-from app.stores import statements
+from app.stores import indexes, statements
 from app.stores.base import Stored
-from app.stores.connections import Connections, Patient
+from app.stores.connections import Patient
+from app.stores.indexes import Indexes
+from app.stores.publications import Changed, Publication
 from app.stores.statements import number, one, row, where
 
 COMMIT, RESTORE = 15.0, 120.0  # seconds of patience; a commit may wait for a flush, a removal or a slow journal
@@ -38,41 +39,41 @@ _EPOCHS = """
     """
 
 
-class Hosted:
+class Hosted(Indexes):
     """What is hosted in one database."""
 
-    def __init__(self, connections: Connections) -> None:
-        self._connections = connections
-
-    def publish(
+    def change(
         self,
         repository: str,
-        key: str,
-        path: str,
-        entry: Entry,
-        overwrite: bool,
-        present: Callable[[], bool],
-        journal: Callable[[int], None],
-    ) -> bool:
-        """See Index.publish."""
-        locks = [number("blob", entry.digest), number("repository", repository)]
-        with self._connections.lend(COMMIT) as connection, connection.transaction():
-            connection.execute(statements.LOCK_SHARED, [locks])
-            fence = _turn(connection, repository, key)
-            values = row(repository, key, path, replace(entry, fence=fence)) | {"overwrite": overwrite}
-            if not present() or connection.execute(statements.PUBLISH, values).rowcount != 1:
-                return False
-            journal(fence)
-            return True
+        new: Sequence[Publication],
+        gone: Sequence[str],
+        present: Callable[[str], bool],
+        journal: Callable[[Mapping[str, int]], None],
+    ) -> Changed:
+        """See Publications.change."""
+        digests = sorted({each.entry.digest for each in new})
+        locks = [*(number("blob", digest) for digest in digests), number("repository", repository)]
+        try:
+            with self._connections.lend(COMMIT) as connection, connection.transaction():
+                connection.execute(statements.LOCK_SHARED, [locks])
+                paths = sorted({*(each.path for each in new), *gone})
+                fences = {path: _turn(connection, repository, path) for path in paths}
+                scopes = _drop(connection, repository, gone) | _record(connection, repository, new, fences, present)
+                journal(fences)
+                return Changed(scopes=indexes.count_up(connection, repository, scopes))
+        except _Standing as standing:
+            return Changed(standing.path)
 
-    def withdraw(self, repository: str, key: str, journal: Callable[[int], None]) -> bool:
-        """See Index.withdraw."""
-        values = where(repository, key) | {"fence": None}
+    def forget(self, repository: str, path: str, fence: int) -> bool:
+        """See Publications.forget."""
+        values = where(repository, path) | {"fence": fence}
         with self._connections.lend(COMMIT) as connection, connection.transaction():
-            fence = _turn(connection, repository, key)
+            connection.execute(statements.LOCK, [number("file", f"{repository}/{path}")])
             if connection.execute(statements.FORGET, values).rowcount != 1:
                 return False
-            journal(fence)
+            scopes: dict[str, int] = {}
+            indexes.undescribe(connection, repository, path, scopes)
+            indexes.count_up(connection, repository, scopes)
             return True
 
     def next_note(self) -> int:
@@ -107,9 +108,55 @@ class Hosted:
             for name in names:
                 connection.execute(statements.LOCK, [number("set", name)])
             _raise_fences(connection, max(file.entry.fence for file in files))
+            given = [(file.repository, file.key or file.path, file.entry.fence) for file in files]
+            indexes.outdate(connection, given)
             with connection.cursor() as cursor:
                 cursor.executemany(statements.RESTORE, rows)
                 return cursor.rowcount
+
+
+class _Standing(Exception):
+    """Rolls the change back."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(path)
+        self.path = path
+
+
+def _drop(connection: Patient, repository: str, gone: Sequence[str]) -> dict[str, int]:
+    """By how much each scope's number of files changes."""
+    scopes: dict[str, int] = {}
+    for path in gone:
+        _refuse_generated(connection, repository, path)
+        if connection.execute(statements.FORGET, where(repository, path) | {"fence": None}).rowcount != 1:
+            raise _Standing(path)
+        indexes.undescribe(connection, repository, path, scopes)
+    return scopes
+
+
+def _record(
+    connection: Patient,
+    repository: str,
+    new: Sequence[Publication],
+    fences: Mapping[str, int],
+    present: Callable[[str], bool],
+) -> dict[str, int]:
+    scopes: dict[str, int] = {}
+    for each in new:
+        _refuse_generated(connection, repository, each.path)
+        values = row(repository, each.path, each.path, replace(each.entry, fence=fences[each.path]))
+        recorded = connection.execute(statements.PUBLISH, values | {"overwrite": each.overwrite}).rowcount
+        if recorded != 1 or not present(each.entry.digest):
+            raise _Standing(each.path)
+        indexes.undescribe(connection, repository, each.path, scopes)
+        if each.description is not None:
+            indexes.describe(connection, repository, each.path, each.description, scopes)
+    return scopes
+
+
+def _refuse_generated(connection: Patient, repository: str, path: str) -> None:
+    if connection.execute(indexes.IS_GENERATED, where(repository, path)).fetchone():
+        raise _Standing(path)
 
 
 def _turn(connection: Patient, repository: str, key: str) -> int:

@@ -2,7 +2,8 @@
 
 repositories  name -> epoch, forgotten               no row: both 0; forgotten: the epoch that the last delete began
 entries       (repository, sha256 of key) -> Entry   with the key and the path in full, and when it was last served
-lists, listed  see lists.py; pulled, pulls: see pulled.py
+lists, listed  see lists.py; pulled, pulls: see pulled.py; descriptions, scopes, generated: see indexes.py;
+uploads, pieces: see postgres_uploads.py
 fences        a sequence; every win of a lock takes one
 notes         a sequence; every record of the journal takes one, and nothing else does
 
@@ -10,7 +11,8 @@ advisory locks, each for one transaction, in this order:
   blob        shared by commits of a digest (several in the order of digests), alone for its removal
   repository  shared by commits into it, alone for a flush: no commit slips in under the old epoch
   set         alone for what changes several entries, which would otherwise wait for each other in a circle
-  file        alone for what publishes or withdraws it (hosted.py)
+  file        alone for what publishes or withdraws it (hosted.py), several in the order of paths; then the rows of
+              scopes, in the order of scopes
 """
 
 from __future__ import annotations
@@ -26,11 +28,13 @@ import psycopg
 
 from app.errors import StoreDown
 from app.resource import Digest, Entry
-from app.stores import lists, statements
+from app.stores import indexes, lists, statements
 from app.stores.base import Change, Flushed, Footprint, Listed, Stored
+from app.stores.browse import PostgresBrowse
 from app.stores.connections import Connections, Patient, parameters
 from app.stores.hosted import Hosted
 from app.stores.lists import Lists
+from app.stores.postgres_uploads import PostgresUploads
 from app.stores.pulled import PostgresPulls
 from app.stores.statements import hashed, number, one, row, where, within
 
@@ -50,8 +54,10 @@ class PostgresIndex:
     def __init__(self, database_url: str, connections: int = 2) -> None:
         self._connections = Connections(database_url, connections)
         self._lists = Lists(self._connections)
-        self._hosted = Hosted(self._connections)
+        self.hosted = Hosted(self._connections)
+        self.uploads = PostgresUploads(self._connections)
         self.pulls = PostgresPulls(self._connections)
+        self.browse = PostgresBrowse(self._connections)
 
     def ping(self, writes: bool = True) -> None:
         with self._connections.lend(writes=writes) as connection:
@@ -96,29 +102,14 @@ class PostgresIndex:
             connection.execute(statements.LOCK_SHARED, [locks])  # its blob is kept and its epoch held still
             return present() and connection.execute(statements.COMMIT, values).rowcount == 1
 
-    def publish(
-        self,
-        repository: str,
-        key: str,
-        path: str,
-        entry: Entry,
-        overwrite: bool,
-        present: Callable[[], bool],
-        journal: Callable[[int], None],
-    ) -> bool:
-        return self._hosted.publish(repository, key, path, entry, overwrite, present, journal)
-
-    def withdraw(self, repository: str, key: str, journal: Callable[[int], None]) -> bool:
-        return self._hosted.withdraw(repository, key, journal)
-
     def next_note(self) -> int:
-        return self._hosted.next_note()
+        return self.hosted.next_note()
 
     def last_note(self) -> int:
-        return self._hosted.last_note()
+        return self.hosted.last_note()
 
     def restore(self, files: Iterable[Stored], repositories: Iterable[str] = ()) -> int:
-        return self._hosted.restore(files, repositories)
+        return self.hosted.restore(files, repositories)
 
     def switch(
         self,
@@ -181,6 +172,7 @@ class PostgresIndex:
         with self._connections.lend(FLUSH) as connection, connection.transaction(force_rollback=dry_run):
             connection.wait_longer()
             lists.drop_unknown(connection, sorted(known))
+            indexes.drop_unknown(connection, sorted(known))
             return dict(connection.execute(statements.DROP_UNKNOWN, [sorted(known)]).fetchall())
 
     def listing(self, repository: str, prefix: str = "", after: str = "", limit: int = 1000) -> list[Stored]:
@@ -192,7 +184,7 @@ class PostgresIndex:
     def drop_blob(self, digest: str, remove: Callable[[], None]) -> bool:
         with self._connections.lend(COMMIT) as connection, connection.transaction():
             connection.execute(statements.LOCK, [number("blob", digest)])
-            if connection.execute("SELECT 1 FROM entries WHERE digest = %s LIMIT 1", [digest]).fetchone():
+            if connection.execute(statements.REFERENCED, {"digest": digest}).fetchone():
                 return False
             remove()
             return True

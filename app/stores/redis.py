@@ -68,7 +68,7 @@ class RedisMemory:
         """`address` is where other nodes read what this one downloads; it stands in the locks that it holds."""
         self.distrusted = True
         self._address = f"@{address}" if address else ""
-        self._client = _client(redis_url, self._connected)
+        self._client = client_of(redis_url, self._connected)
         self._apart = Apart(self._client.connection_pool)
         self._remember, self._forget = map(self._client.register_script, (REMEMBER, FORGET))
         self._edges = RedisEdges(self._client, self._asked)
@@ -136,7 +136,7 @@ class RedisMemory:
 
     def holder(self, name: str) -> Holder | None:
         with self._asked() as client:
-            found: bytes | None = client.get(f"{PREFIX}lock:{_hash(name)}")
+            found: bytes | None = client.get(f"{PREFIX}lock:{hash_of(name)}")
         if found is None:
             return None
         text = found.decode("utf-8", "replace")
@@ -145,13 +145,13 @@ class RedisMemory:
     def hold(self, name: str, seconds: float) -> None:
         with self._asked() as client:
             if seconds > 0:
-                client.set(f"{PREFIX}hold:{_hash(name)}", "1", px=int(seconds * 1000))
+                client.set(f"{PREFIX}hold:{hash_of(name)}", "1", px=int(seconds * 1000))
             else:
-                client.unlink(f"{PREFIX}hold:{_hash(name)}")
+                client.unlink(f"{PREFIX}hold:{hash_of(name)}")
 
     def held(self, name: str) -> bool:
         with self._asked() as client:
-            return bool(client.exists(f"{PREFIX}hold:{_hash(name)}"))
+            return bool(client.exists(f"{PREFIX}hold:{hash_of(name)}"))
 
     def sight(self, repository: str, key: str, seen: Sighting) -> None:
         with self._asked() as client:
@@ -170,20 +170,20 @@ class RedisMemory:
 
     def _named_lock(self, name: str) -> Lock:
         timeout = self._lock_timeout
-        return Lock(self._client, f"{PREFIX}lock:{_hash(name)}", timeout=timeout, thread_local=False)
+        return Lock(self._client, f"{PREFIX}lock:{hash_of(name)}", timeout=timeout, thread_local=False)
 
     def token(self, name: str) -> str | None:
         with self._asked() as client:
-            token: bytes | None = client.get(f"{PREFIX}token:{_hash(name)}")
+            token: bytes | None = client.get(f"{PREFIX}token:{hash_of(name)}")
         return token.decode() if token is not None else None
 
     def keep_token(self, name: str, token: str, seconds: float) -> None:
         lifetime = int(seconds * 1000)
         with self._asked() as client:
             if token and lifetime > 0:
-                client.set(f"{PREFIX}token:{_hash(name)}", token, px=lifetime)
+                client.set(f"{PREFIX}token:{hash_of(name)}", token, px=lifetime)
             else:
-                client.unlink(f"{PREFIX}token:{_hash(name)}")
+                client.unlink(f"{PREFIX}token:{hash_of(name)}")
 
     def count(self, repository: str, state: str, requests: int, sent: int) -> None:
         with self._asked() as client, client.pipeline(transaction=False) as together:
@@ -241,7 +241,7 @@ class RedisMemory:
             log.warning("Redis refuses: %s", error)
 
 
-def _client(url: str, connected: Callable[[Any], None]) -> Any:
+def client_of(url: str, connected: Callable[[Any], None]) -> Any:
     """A client of `url`, whose query may hold redis-py's own options (ssl_ca_certs, ...). Raises ValueError, without
     the URL, for it may hold a password."""
     try:
@@ -263,16 +263,16 @@ def _client(url: str, connected: Callable[[Any], None]) -> Any:
 
 def _keys(repository: str, key: str) -> list[str]:
     """The epoch, the copy and the negative entry of one key."""
-    hashed = _hash(key)
+    hashed = hash_of(key)
     kinds = (f"epoch:{repository}", f"copy:{repository}:{hashed}", f"negative:{repository}:{hashed}")
     return [PREFIX + kind for kind in kinds]
 
 
 def _sighting(repository: str, key: str) -> str:
-    return f"{PREFIX}sighting:{repository}:{_hash(key)}"
+    return f"{PREFIX}sighting:{repository}:{hash_of(key)}"
 
 
-def _hash(name: str) -> str:
+def hash_of(name: str) -> str:
     return hashlib.blake2b(name.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
 
 

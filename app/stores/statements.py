@@ -14,7 +14,7 @@ from app.resource import Entry
 INDEXED = 256  # characters of a path that the index sorts by
 
 _NAMES = [field.name for field in fields(Entry)]
-_COLUMNS = SQL(", ".join(_NAMES))
+COLUMNS = SQL(", ".join(_NAMES))
 _VALUES = SQL(", ".join(f"%({name})s" for name in _NAMES))
 _CHECKED_BY_EPOCH = SQL(", ").join(
     SQL("CASE WHEN %(epoch)s >= coalesce(epoch, 0) THEN %(checked)s::double precision ELSE 0 END")
@@ -23,7 +23,7 @@ _CHECKED_BY_EPOCH = SQL(", ").join(
     for name in _NAMES
 )
 _REPLACED = SQL(", ".join(f"{name} = excluded.{name}" for name in ["path", *_NAMES]))
-_WITHIN = SQL(
+WITHIN = SQL(
     "repository = %(repository)s AND left(path, {indexed}) LIKE %(like)s AND starts_with(path, %(prefix)s)"
 ).format(indexed=INDEXED)
 
@@ -34,9 +34,9 @@ FIND = SQL(
     FROM (VALUES (1)) AS one
     LEFT JOIN entries ON repository = %(repository)s AND key_hash = %(key_hash)s
     """
-).format(columns=_COLUMNS)
+).format(columns=COLUMNS)
 FIND_ALL = SQL("SELECT key, {columns} FROM entries WHERE repository = %s AND key_hash = ANY (%s)").format(
-    columns=_COLUMNS
+    columns=COLUMNS
 )
 COMMIT = SQL(  # what began before an expiring flush is kept, expired; before a deleting one, refused
     """
@@ -49,21 +49,21 @@ COMMIT = SQL(  # what began before an expiring flush is kept, expired; before a 
     ON CONFLICT (repository, key_hash) DO UPDATE SET {replaced}
     WHERE entries.fence <= excluded.fence AND (%(replaces)s::bigint IS NULL OR entries.fence = %(replaces)s)
     """
-).format(columns=_COLUMNS, values=_CHECKED_BY_EPOCH, replaced=_REPLACED)
+).format(columns=COLUMNS, values=_CHECKED_BY_EPOCH, replaced=_REPLACED)
 PUBLISH = SQL(
     """
     INSERT INTO entries (repository, key_hash, key, path, {columns})
     VALUES (%(repository)s, %(key_hash)s, %(key)s, %(path)s, {values})
     ON CONFLICT (repository, key_hash) DO UPDATE SET {replaced} WHERE %(overwrite)s
     """
-).format(columns=_COLUMNS, values=_VALUES, replaced=_REPLACED)
+).format(columns=COLUMNS, values=_VALUES, replaced=_REPLACED)
 RESTORE = SQL(
     """
     INSERT INTO entries (repository, key_hash, key, path, {columns})
     VALUES (%(repository)s, %(key_hash)s, %(key)s, %(path)s, {values})
     ON CONFLICT (repository, key_hash) DO UPDATE SET {replaced} WHERE entries.fence < excluded.fence
     """
-).format(columns=_COLUMNS, values=_VALUES, replaced=_REPLACED)
+).format(columns=COLUMNS, values=_VALUES, replaced=_REPLACED)
 LOCK_SHARED = "SELECT pg_advisory_xact_lock_shared(number) FROM unnest(%s::bigint[]) AS number"  # in this order
 LOCK = "SELECT pg_advisory_xact_lock(%s)"
 EPOCHS = "SELECT coalesce(max(epoch), 0), coalesce(max(forgotten), 0) FROM repositories WHERE name = %s"
@@ -78,7 +78,7 @@ RAISE = """
     ON CONFLICT (name) DO UPDATE SET epoch = repositories.epoch + 1 RETURNING epoch
     """
 FORGOTTEN = "UPDATE repositories SET forgotten = epoch WHERE name = %s"
-EXPIRE = SQL("UPDATE entries SET checked = 0, retry_at = 0 WHERE {within}").format(within=_WITHIN)
+EXPIRE = SQL("UPDATE entries SET checked = 0, retry_at = 0 WHERE {within}").format(within=WITHIN)
 DELETE = SQL(  # all parts of a statement see the same snapshot: what is deleted is still among the entries
     """
     WITH deleted AS (DELETE FROM entries WHERE {within} RETURNING digest)
@@ -86,7 +86,7 @@ DELETE = SQL(  # all parts of a statement see the same snapshot: what is deleted
         SELECT digest FROM deleted EXCEPT SELECT digest FROM entries WHERE NOT ({within})
     ) AS unreferenced
     """
-).format(within=_WITHIN)
+).format(within=WITHIN)
 DROP_UNKNOWN = """
     WITH deleted AS (DELETE FROM entries WHERE repository <> ALL (%s) RETURNING repository),
     raised AS (
@@ -101,10 +101,15 @@ LISTING = SQL(
     WHERE {within} AND (left(path, {indexed}), path) > (left(%(after)s, {indexed}), %(after)s)
     ORDER BY left(path, {indexed}), path FETCH FIRST %(limit)s ROWS WITH TIES
     """
-).format(columns=_COLUMNS, within=_WITHIN, indexed=INDEXED)
+).format(columns=COLUMNS, within=WITHIN, indexed=INDEXED)
+REFERENCED = """
+    SELECT 1 FROM entries WHERE digest = %(digest)s
+    UNION ALL SELECT 1 FROM pieces WHERE digest = %(digest)s LIMIT 1
+    """
 UNREFERENCED = """
     SELECT digest FROM unnest(%s::text[]) AS given (digest)
     WHERE NOT EXISTS (SELECT FROM entries WHERE entries.digest = given.digest COLLATE "C")
+    AND NOT EXISTS (SELECT FROM pieces WHERE pieces.digest = given.digest COLLATE "C")
     """
 USED = """
     WITH due AS MATERIALIZED (
@@ -125,8 +130,8 @@ COLDEST = SQL(
     SELECT repository, path, key, {columns} FROM entries
     WHERE repository = ANY (%(repositories)s) AND (gone <> 0) = %(gone)s ORDER BY used LIMIT %(limit)s
     """
-).format(columns=_COLUMNS)
-REFERRING = SQL("SELECT repository, path, key, {columns} FROM entries WHERE digest = %s").format(columns=_COLUMNS)
+).format(columns=COLUMNS)
+REFERRING = SQL("SELECT repository, path, key, {columns} FROM entries WHERE digest = %s").format(columns=COLUMNS)
 # OFFSET 0 keeps the regular expression from being evaluated anew wherever its name is used.
 NAMES = """
     SELECT DISTINCT repository, name FROM (

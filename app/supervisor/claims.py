@@ -11,7 +11,7 @@ import socket
 from pathlib import Path
 from typing import Any, TextIO
 
-from app.config import UNIX
+from app.settings_values import UNIX
 from app.supervisor.processes import StartError
 
 BACKLOG = 1024

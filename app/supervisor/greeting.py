@@ -6,8 +6,9 @@ import shlex
 import urllib.parse
 from collections.abc import Iterable, Iterator
 
-from app.config import UNIX, Settings
+from app.config import Settings
 from app.resource import Kind, Repository
+from app.settings_values import UNIX
 from app.supervisor.probe import reachable
 
 

@@ -61,6 +61,7 @@ def worker_exit(server: Arbiter, worker: Worker) -> None:
     """What it has counted and noted and not sent yet goes on its way."""
     if (flask := getattr(worker, "wsgi", None)) is not None:  # not where the application did not load
         flask.extensions[EXTENSION].finish.close()
+        flask.extensions[EXTENSION].accounts.close()
 
 
 def child_exit(server: Arbiter, worker: Worker) -> None:

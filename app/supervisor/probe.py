@@ -5,7 +5,7 @@ from __future__ import annotations
 import http.client
 import socket
 
-from app.config import UNIX
+from app.settings_values import UNIX
 
 TIMEOUT = 1.0  # seconds
 _WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  compared with, not bound

@@ -3,36 +3,42 @@
 from __future__ import annotations
 
 import logging
+from typing import Any
 
-from flask import Blueprint, Response, jsonify, request
+from flask import Response, jsonify, request
 from prometheus_flask_exporter import PrometheusMetrics
 
 from app import __version__, maintenance, metric_files, paths
 from app.errors import BadRequest, NotFound
-from app.web import health, heartbeat
-from app.web.auth import require_admin, require_metrics
+from app.metrics import only
+from app.web import health, heartbeat, schemas
+from app.web.auth import require_admin, require_metrics, shown
+from app.web.documented import EITHER, Blueprint
 from app.web.node import node
 
 log = logging.getLogger(__name__)
-blueprint = Blueprint("admin", __name__)
+blueprint = Blueprint("admin", __name__, description="the service itself")
 exporter = PrometheusMetrics(app=None, path=None, export_defaults=False)
 MODES = ("delete", "expire")
 CACHED = frozenset({"HIT", "STALE", "REVALIDATED", "UPDATING"})
 
 
 @blueprint.get("/")
+@blueprint.response(200, schemas.Service)
 def index() -> Response:
     known = node().repositories
     return jsonify(
         name="artifactapi",
         version=__version__,
-        remotes=list(known.remotes),
-        virtuals=list(known.virtuals),
-        locals=list(known.locals),
+        remotes=[each.name for each in shown(known.remotes.values())],
+        virtuals=[each.name for each in shown(known.virtuals.values())],
+        locals=[each.name for each in shown(known.locals.values())],
     )
 
 
 @blueprint.get("/health")
+@blueprint.response(200, schemas.Health)
+@blueprint.alt_response(503, schema=schemas.Health)
 def report() -> Response:
     """The stores' state decides; upstreams are told of, and what cannot be asked in time has none to tell."""
     stores = health.stores()
@@ -45,7 +51,7 @@ def report() -> Response:
     response = jsonify(
         status="healthy" if well else "unhealthy",
         checks=checks,
-        upstreams=health.upstreams(told.result()) if health.well(health.FILLS, told) else {},
+        upstreams=_upstreams(told.result()) if health.well(health.FILLS, told) else {},
         config_sha256=node().repositories.sha256,
     )
     response.status_code = 200 if well else 503
@@ -53,11 +59,14 @@ def report() -> Response:
 
 
 @blueprint.get("/health/live")
+@blueprint.response(200, schemas.State)
 def live() -> Response:
     return jsonify(status="alive")
 
 
 @blueprint.get("/health/ready")
+@blueprint.response(200, schemas.State)
+@blueprint.alt_response(503, schema=schemas.State)
 def ready() -> Response:
     """Stored artifacts can be served: the bytes are readable, one of the two knows where they are, and the process
     that sends everything large takes requests. That nothing can be written is /health's to tell."""
@@ -71,22 +80,33 @@ def ready() -> Response:
 
 
 @blueprint.get("/metrics")
+@blueprint.takes(schemas.MetricsQuery)
+@blueprint.response(200, schemas.Metrics)
+@blueprint.alt_response(200, schema=schemas.TEXT, content_type="text/plain")
+@blueprint.alt_response(200, schema=schemas.TEXT, content_type="application/openmetrics-text")
 def metrics() -> Response:
-    require_metrics()
+    everything = require_metrics()
     if request.args.get("format") == "json":
-        return jsonify(_counts())
+        return jsonify(counts(everything))
     with metric_files.unfolded():
         text, content_type = exporter.generate_metrics(request.headers.get("Accept"))
+    if not everything:
+        text = only(text, _shown())
     return Response(text, content_type=content_type)
 
 
 @blueprint.get("/config")
+@blueprint.doc(security=EITHER)
+@blueprint.response(200, schemas.Config)
 def config() -> Response:
     require_admin()
     return jsonify(node().repositories.effective())
 
 
 @blueprint.put("/cache/flush")
+@blueprint.doc(security=EITHER)
+@blueprint.takes(schemas.FlushQuery)
+@blueprint.response(200, schemas.Flushed)
 def flush() -> Response:
     require_admin()
     mode = request.args.get("mode", "delete")
@@ -105,11 +125,24 @@ def flush() -> Response:
     return jsonify(remote=remote, flushed={"redis_keys": done.redis_keys, "s3_objects": done.unreferenced}, **told)
 
 
-def _counts() -> dict[str, object]:
+def _shown() -> set[str]:
+    """The names of the repositories that they may know of."""
+    known = node().repositories
+    every = (*known.remotes.values(), *known.locals.values(), *known.virtuals.values())
+    return {"", *(each.name for each in shown(every))}
+
+
+def _upstreams(told: health.Told) -> dict[str, dict[str, Any]]:
+    remotes = {each.name for each in shown(node().repositories.remotes.values())}
+    return {name: each for name, each in health.upstreams(told).items() if name in remotes}
+
+
+def counts(everything: bool) -> dict[str, object]:
     """The fleet's totals and each repository's, from Redis; StoreDown while it is away."""
     counted = node().memory.counts()
     known = node().repositories
-    names = [name for name in counted if known.get(name) is not None]
+    seen = counted.keys() if everything else _shown()
+    names = [name for name in counted if name in seen and known.get(name) is not None]
     each = {name: _summary([counted[name]]) for name in names}
     return {"totals": _summary([counted[name] for name in names]), "repositories": each}
 

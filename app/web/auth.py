@@ -1,56 +1,210 @@
-"""Who may write, flush and see configuration: holders of the admin token, or everyone where AUTH is open."""
+"""Who sends the present request, and whether they may: the one place that asks before anything is told or changed."""
 
 from __future__ import annotations
 
 import hmac
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
-from flask import Blueprint, Response, request
+from flask import Response, g, request
 
-from app.errors import Unauthorized
-from app.web.node import node
+from app.accounts.people import LONGEST_NAME
+from app.accounts.rights import ANYBODY, ROOT, Principal
+from app.errors import Forbidden, NotFound, StoreDown, Unauthorized
+from app.resource import Repository
+from app.web import client
+from app.web.documented import EITHER, Blueprint
+from app.web.node import ask, named, node
 
 blueprint = Blueprint("auth", __name__)
+NEEDED = "this needs a token, as Bearer or as the password of Basic"
 
 
 @blueprint.get("/api/v1/may-write")
+@blueprint.doc(security=EITHER)
+@blueprint.response(204)
 def may_write() -> Response:
-    """204 or Unauthorized: what a proxy asks before it takes a large upload; no store is asked."""
-    require_admin()
+    """204 or Unauthorized: what a proxy asks before it takes a large upload."""
+    require_known()
     return Response(status=204)
 
 
+def principal() -> Principal:
+    """Who sends the present request; ANYBODY where nobody says so, or with credentials that this server does not
+    know. Raises StoreDown where that cannot be told."""
+    if "principal" not in g:
+        g.principal = found = _principal()
+        g.ask = replace(ask(), user=found.name)
+    known: Principal = g.principal
+    return known
+
+
+def visible(name: str) -> Repository | None:
+    """The repository of that name, if they may know of it. Of a public one nobody asks who they are."""
+    found = named(name)
+    return found if found is not None and (not found.access or principal().may_read(found)) else None
+
+
+def readable(name: str) -> Repository:
+    """As visible(), or hidden()."""
+    found = visible(name)
+    if found is None:
+        raise hidden()
+    return found
+
+
+def hidden(reason: str = "no such repository") -> NotFound | Unauthorized:
+    """What is said of a repository that is not there, or that they may not know of: the same of both.
+
+    A stranger gets a 401, for many a client sends its credentials only then; where nothing here is private, and in
+    the API's own form, it is the 404 of who is known.
+    """
+    if ask().route != "api" and not principal().known and _guarded():
+        return Unauthorized(NEEDED)
+    return NotFound(reason, code="unknown_repository")
+
+
+class Seen:
+    """The repositories that the present client may know of."""
+
+    @staticmethod
+    def get(name: str) -> Repository | None:
+        return visible(name)
+
+    @property
+    def remotes(self) -> Mapping[str, Repository]:
+        return {each.name: each for each in shown(node().repositories.remotes.values())}
+
+
+class Everything:
+    """All repositories, by what was read of them last: for what is asked after Seen."""
+
+    @staticmethod
+    def get(name: str) -> Repository | None:
+        return node().repositories.known(name)
+
+    @property
+    def remotes(self) -> Mapping[str, Repository]:
+        return node().repositories.remotes
+
+
+def _guarded() -> bool:
+    """Whether anything here is private."""
+    known = node().repositories
+    return any(each.access for all_of in (known.remotes, known.locals, known.virtuals) for each in all_of.values())
+
+
+def shown(found: Iterable[Repository]) -> list[Repository]:
+    """Those that they may know of, for pages that everybody reads: without the private ones where it cannot be told
+    who asks."""
+    try:
+        return [each for each in found if not each.access or principal().may_read(each)]
+    except StoreDown:
+        return [each for each in found if not each.access]
+
+
+def require_known() -> Principal:
+    """Unauthorized for who is nobody here."""
+    found = principal()
+    if not found.known:
+        raise Unauthorized(NEEDED)
+    return found
+
+
+def require_write(repository: Repository) -> None:
+    """Unauthorized without a token, Forbidden with one that may not publish there; what they may not even read is
+    refused by readable() before."""
+    if not require_known().may_write(repository):
+        raise Forbidden(f"this token may not change {repository.name}", code="not_a_writer")
+
+
 def require_admin() -> None:
-    """Unauthorized without the admin token, as Bearer or as a Basic password; never says which part is wrong."""
-    settings = node().settings
-    if settings.auth == "open":
-        return
-    _require(settings.admin_token)
+    """Unauthorized without a token, Forbidden with one that is no administrator's; never says which part is wrong."""
+    if not require_known().administers:
+        raise Forbidden("this needs an administrator's token", code="not_an_administrator")
 
 
-def require_metrics() -> None:
-    """/metrics is anonymous unless METRICS_TOKEN is set; the admin token opens it too."""
-    settings = node().settings
-    if settings.metrics_token is not None and settings.auth != "open":
-        _require(settings.metrics_token, settings.admin_token)
+def require_metrics() -> bool:
+    """/metrics is anonymous unless METRICS_TOKEN is set; an administrator's token opens it too. Whether they may see
+    every repository's."""
+    token = node().settings.metrics_token
+    if token is not None and _is(token):
+        return True
+    if token is not None:
+        require_admin()
+    try:
+        return principal().administers
+    except StoreDown:
+        return False
 
 
 def require_edge() -> None:
-    """What a cache in front asks with: EDGE_TOKEN, which opens nothing else, or the admin token."""
-    settings = node().settings
-    if settings.auth != "open":
-        _require(settings.edge_token, settings.admin_token)
+    """What a cache in front asks with: EDGE_TOKEN, which opens nothing else, or an administrator's token."""
+    token = node().settings.edge_token
+    if token is None or not _is(token):
+        require_admin()
 
 
-def _require(*accepted: str | None) -> None:
-    given = _presented().encode()
-    if not any(token and hmac.compare_digest(given, token.encode()) for token in accepted):
-        raise Unauthorized("this needs the admin token, as Bearer or as the password of Basic")
+def whose(secret: str) -> Principal:
+    """Whose token that is; ANYBODY for an unknown one. Raises StoreDown."""
+    token = node().settings.admin_token
+    if token and hmac.compare_digest(secret.encode("utf-8", "surrogatepass"), token.encode()):
+        return ROOT
+    return node().accounts.principal_of(secret) or ANYBODY
 
 
-def _presented() -> str:
+def presented() -> str:
+    """The token that was sent with the present request, "" for none; the user's name beside it means nothing."""
     credentials = request.authorization
     if credentials is None:
         return ""
     if credentials.type == "bearer":
         return credentials.token or ""
     return credentials.password or "" if credentials.type == "basic" else ""
+
+
+def _principal() -> Principal:
+    settings, secret = node().settings, presented()
+    if settings.auth == "open":
+        return ROOT
+    if _lent() and _changes() and _foreign():
+        return ANYBODY
+    if secret and (found := whose(secret)).known:
+        return found
+    name = _named() if settings.auth == "header" else ""
+    return (node().accounts.principal_named(name) or ANYBODY) if name else ANYBODY
+
+
+def _named() -> str:
+    """Whom a trusted proxy names (AUTH=header)."""
+    if not client.from_proxy(request.environ, node().settings.trusted_proxies):
+        return ""
+    try:
+        name = request.headers.get(node().settings.auth_header, "").encode("latin-1").decode().strip()
+    except UnicodeError:
+        return ""
+    plain = len(name) <= LONGEST_NAME and name.isprintable() and "," not in name  # several lines come as one
+    return name if plain else ""
+
+
+def _lent() -> bool:
+    """Whether a browser sends these credentials by itself, whatever page makes it ask: what another site's page has
+    it send changes nothing here."""
+    credentials = request.authorization
+    return credentials is None or credentials.type == "basic"
+
+
+def _changes() -> bool:
+    return request.method not in ("GET", "HEAD", "OPTIONS")
+
+
+def _foreign() -> bool:
+    """By what browsers say (Fetch Metadata, Sec-Fetch-Site; the older ones Origin)."""
+    site, origin = request.headers.get("Sec-Fetch-Site"), request.headers.get("Origin")
+    if site is not None:
+        return site not in ("same-origin", "none")
+    return origin is not None and origin != client.origin(request.environ, node().settings)
+
+
+def _is(token: str) -> bool:
+    return hmac.compare_digest(presented().encode("utf-8", "surrogatepass"), token.encode())

@@ -17,13 +17,15 @@ from app.errors import DEFECT, ArtifactError, NotFound, StoreDown
 from app.fills.fill import TAIL, Stage
 from app.formats import FORMATS
 from app.repositories import Repositories
+from app.repositories.directory import Directory
 from app.resource import Ask, Entry, Resource
 from app.shelf import Served
 from app.stores.blobs import Afar
 from app.web import peers, problem, wire
 from app.web.finish import Finish
-from app.web.handover import Handed, receive
+from app.web.handover import Handed, Posted, receive
 from app.web.reply import answer
+from app.web.uploads import Uploads
 from app.web.usage import Artifact
 
 log = logging.getLogger(__name__)
@@ -37,17 +39,17 @@ CLIENT_GONE = 499  # what nginx logs for a client that left
 class Carrier:
     """One thread a request: they sleep in sendfile or wait for bytes."""
 
-    def __init__(self, engine: Engine, repositories: Repositories, finish: Finish) -> None:
+    def __init__(self, engine: Engine, repositories: Directory, finish: Finish, uploads: Uploads) -> None:
         self.engine = engine
         self.repositories = repositories
         self.finish = finish
+        self.uploads = uploads
         self._busy = 0
         self._idle = threading.Condition()
 
     def reload(self, repositories: Repositories) -> None:
         """New requests see the new configuration; running ones end under the old."""
-        self.repositories = repositories
-        self.finish.repositories = repositories
+        self.repositories.filed = repositories
         self.engine.visits.fetch.upstreams.keep(repositories.remotes.values())
 
     def serve(self, listener: socket.socket, stopping: threading.Event) -> None:
@@ -89,7 +91,10 @@ class Carrier:
             with link:
                 link.settimeout(5.0)
                 handed, conn = receive(link)
-            self._carry(handed, conn)
+            if isinstance(handed, Posted):
+                self.uploads.carry(handed, conn)
+            else:
+                self._carry(handed, conn)
         except (OSError, ValueError) as error:
             log.error("a handed request is lost: %s", error)
         except Exception:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from app import paths
-from app.config import Network
+from app.config import Network, Settings
 from app.errors import BadRequest
 from app.resource import Ask
 
@@ -21,6 +21,7 @@ CARRIED = (
 )
 GIVEN = tuple((name, f"HTTP_{name.upper().replace('-', '_')}") for name in CARRIED)  # with their names in WSGI
 REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,64}")
+HOST = re.compile(r"[a-z0-9_.-]+(:[0-9]{1,5})?|\[[0-9a-f:.]+\](:[0-9]{1,5})?")
 PORT = re.compile(r":[0-9]*$")
 LONGEST = 8190  # characters of a header that is carried: gunicorn joins as many lines of one as a client sends
 LOGGED = 2048  # characters of a path in the log
@@ -80,10 +81,29 @@ def hosts(environ: Mapping[str, Any], trusted: tuple[Network, ...]) -> tuple[str
     """The host that the client asked, in lower case: with its port, then without; X-Forwarded-Host is believed from
     trusted proxies alone, and of it the last, which is the nearest one's."""
     given: str = environ.get("HTTP_HOST", "")
-    if _trusted(environ.get("REMOTE_ADDR") or "-", trusted):
+    if from_proxy(environ, trusted):
         given = environ.get("HTTP_X_FORWARDED_HOST", "").rpartition(",")[2].strip() or given
     host = given.strip().lower()
     return tuple(dict.fromkeys((host, PORT.sub("", host)))) if host else ()
+
+
+def origin(environ: Mapping[str, Any], settings: Settings) -> str:
+    """Scheme, host and any prefix by which the client reaches this server, without a slash at its end: PUBLIC_URL,
+    else what the request says (X-Forwarded-Proto and -Host from trusted proxies alone)."""
+    if settings.public_url:
+        return settings.public_url
+    scheme: str = environ.get("wsgi.url_scheme", "http")
+    if from_proxy(environ, settings.trusted_proxies):
+        told = environ.get("HTTP_X_FORWARDED_PROTO", "").rpartition(",")[2].strip()
+        scheme = told if told in ("http", "https") else scheme
+    known = hosts(environ, settings.trusted_proxies)
+    host = known[0] if known and HOST.fullmatch(known[0]) else f"{environ['SERVER_NAME']}:{environ['SERVER_PORT']}"
+    return f"{scheme}://{host}"
+
+
+def from_proxy(environ: Mapping[str, Any], trusted: tuple[Network, ...]) -> bool:
+    """Whether a trusted proxy sent this itself."""
+    return _trusted(environ.get("REMOTE_ADDR") or "-", trusted)
 
 
 def address(environ: Mapping[str, Any], trusted: tuple[Network, ...]) -> str:

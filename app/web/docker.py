@@ -1,6 +1,6 @@
 """The registry API of images, /v2/: which repository a request means, and what needs no upstream.
 
-    /v2/                                  200 {}
+    /v2/                                  200 {}, or 401 to strangers where there is a reason to log in (token.py)
     /v2/_catalog?n=&last=                 the images stored here, of every repository
     /v2/<repository>/<name>/...           that repository's, if it is one of images; else the first that says which:
     /v2/<name>/...?ns=registry            the remote that `serves` it: a closed look-up, never an address
@@ -19,15 +19,15 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain
 
-from flask import Blueprint, Response, request
+from flask import Blueprint, Response, g, request
 
 from app import paths
-from app.errors import BadRequest, MethodNotAllowed, NotFound
+from app.errors import BadRequest, MethodNotAllowed, NotFound, StoreDown, Unauthorized
 from app.formats.docker import DOCKER
 from app.repositories import Repositories
-from app.resource import Ask, Repository
-from app.web import client, images, oci
-from app.web.auth import require_admin
+from app.resource import Ask, Kind, Repository
+from app.web import client, edge, images, oci, push
+from app.web.auth import NEEDED, Everything, Seen, hidden, principal, require_known, shown, visible
 from app.web.node import about, ask, node
 from app.web.serve import serve
 from app.web.target import BY_NAME, Target
@@ -45,10 +45,9 @@ blueprint = Blueprint("docker", __name__)
 def get(rest: str = "") -> Response:
     path = _path()
     if not path:
-        return images.told({})
+        return _root()
     if is_own(path):
-        known = node().repositories.remotes.values()
-        named = [each.name for each in known if is_docker(each)]
+        named = [each.name for each in shown(every_image())]
         return images.catalog(about("", path, route="v2"), named, prefixed=True)
     found = _picked(path)
     return answer(found.ask, found.repository)
@@ -64,24 +63,23 @@ def target() -> Target | None:
 @blueprint.route(f"{PREFIX}/<rest:rest>", methods=WRITING, provide_automatic_options=False)
 def change(rest: str = "") -> Response:
     path = _path()
-    require_admin()
-    if not is_own(path):
-        _picked(path)
-    raise MethodNotAllowed("images are pulled from upstream, not pushed here", oci.READING)
+    require_known()
+    if is_own(path):
+        raise MethodNotAllowed("this is only read", oci.READING)
+    found = _picked(path)
+    return changed(found.ask, found.repository)
 
 
-@blueprint.route(f"{OWN_PREFIX}/<name>/v2/<rest:rest>", methods=["POST", "PATCH"], provide_automatic_options=False)
-def push(name: str, rest: str) -> Response:
-    """PUT and DELETE come by the form that every repository has."""
-    if is_api(*client.split(request.environ, OWN_PREFIX)):
-        about(name, "", route="v2")
-        require_admin()
-    raise MethodNotAllowed("this method is not served here", oci.READING)
+def changed(ask: Ask, source: Repository) -> Response:
+    """A PUT, POST, PATCH or DELETE of `v2/...` in a repository of images."""
+    if source.kind is not Kind.LOCAL:
+        raise MethodNotAllowed("images are pulled from upstream, not pushed here", oci.READING)
+    return push.change(ask, source)
 
 
 def is_api(name: str, raw: str) -> bool:
     """Whether a path, as it was on the wire, is one of this API below the address of that repository."""
-    found = node().repositories.get(name)
+    found = visible(name)
     return found is not None and is_docker(found) and raw.partition("/")[0] == "v2"
 
 
@@ -89,12 +87,18 @@ def addressed() -> bool:
     """Whether the present request came to this API below a repository's own address."""
     try:
         return is_api(*client.split(request.environ, OWN_PREFIX))
-    except BadRequest:  # another prefix, or a name that is none
+    except (BadRequest, StoreDown):  # another prefix, a name that is none; or nobody can say who asks
         return False
 
 
 def is_docker(source: Repository) -> bool:
     return source.package == DOCKER.name
+
+
+def every_image() -> list[Repository]:
+    """Every repository of images, whoever may know of it."""
+    known = node().repositories
+    return [each for all_of in (known.remotes, known.locals) for each in all_of.values() if is_docker(each)]
 
 
 def is_own(rest: str) -> bool:
@@ -114,7 +118,7 @@ def answer(ask: Ask, source: Repository) -> Response:
     """A GET or HEAD of `v2/...` in a repository of images."""
     rest = below(ask)
     if not is_own(rest):
-        return serve(ask, source)
+        return push.read(ask, source) if source.kind is Kind.LOCAL else serve(ask, source)
     return images.catalog(ask, [source.name], prefixed=False) if rest else images.told({})
 
 
@@ -127,7 +131,7 @@ class Pick:
     because: str = BY_NAME
 
 
-def pick(known: Repositories, path: str, namespace: str | None, hosts: Iterable[str]) -> Pick:
+def pick(known: Repositories | Everything | Seen, path: str, namespace: str | None, hosts: Iterable[str]) -> Pick:
     """The repository of `<name>/...` behind /v2/; NotFound where nothing says which.
 
     One of another package comes back only where its name is the first segment and nothing else answers.
@@ -156,6 +160,14 @@ def pick(known: Repositories, path: str, namespace: str | None, hosts: Iterable[
     raise NotFound(reason, code="unknown_repository")
 
 
+def _root() -> Response:
+    """Clients of images learn here whether to send credentials: where some images are private or can be pushed. (A
+    stranger is then given a token that opens nothing, and goes on.)"""
+    if any(each.access or each.kind is Kind.LOCAL for each in every_image()) and not principal().known:
+        raise Unauthorized(NEEDED)
+    return images.told({})
+
+
 def _path() -> str:
     """What follows /v2/, checked; errors read as this API's from here on."""
     about("", "", route="v2")
@@ -167,8 +179,14 @@ def _path() -> str:
 
 def _picked(path: str) -> Target:
     hosts = client.hosts(request.environ, node().settings.trusted_proxies)
-    found = pick(node().repositories, path, images.said(ask(), "ns"), hosts)
+    said = path, images.said(ask(), "ns"), hosts
+    try:
+        found = pick(Seen(), *said)
+    except NotFound as error:
+        raise hidden(error.message) from None
     source = found.repository
+    if pick(Everything(), *said).repository != source:  # others get something else under this very URL
+        g.ask = edge.unkept(ask())
     if not is_docker(source):
         raise BadRequest(f"{source.name} is a repository of {source.package}, not of images", code="not_docker")
     return Target(about(source.name, found.path, route="v2"), source, found.because)

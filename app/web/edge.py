@@ -41,7 +41,11 @@ def kept(ask: Ask, resource: Resource, served: Served, stamp: int, now: float) -
 
 
 def _public(resource: Resource) -> bool:
-    return resource.repository.kind is Kind.REMOTE and not resource.repository.verify_on_read
+    return (
+        resource.repository.kind is Kind.REMOTE
+        and not resource.repository.access
+        and not resource.repository.verify_on_read
+    )
 
 
 def _lifetime(resource: Resource, served: Served, now: float) -> int:
@@ -49,6 +53,11 @@ def _lifetime(resource: Resource, served: Served, now: float) -> int:
     if resource.ttl is None:
         return LONGEST
     return int(min(max(served.entry.checked + resource.ttl - now, 0), LONGEST))
+
+
+def unkept(ask: Ask) -> Ask:
+    """The same request of somebody who keeps nothing: its answer depends on who asks."""
+    return replace(ask, headers={name: value for name, value in ask.headers.items() if name != ASKED})
 
 
 def whole(ask: Ask) -> Ask:

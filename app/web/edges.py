@@ -9,15 +9,17 @@ import time
 from dataclasses import asdict, replace
 from typing import Any
 
-from flask import Blueprint, Response, current_app, g, jsonify, request
+from flask import Response, current_app, g, jsonify, request
 
 from app.errors import BadRequest, StoreDown, Unprocessable
 from app.stores.catalog import Catalog
 from app.stores.edges import LEASE, NAME
+from app.web import schemas
 from app.web.auth import require_edge
+from app.web.documented import EITHER, Blueprint
 from app.web.node import ask, node
 
-blueprint = Blueprint("edges", __name__)
+blueprint = Blueprint("edges", __name__, description="caches in front")
 LONGEST = 4096  # bytes of a question
 HIGHEST = 2**52  # a cursor: microseconds since 1970, in which Redis counts exactly
 EVERY = 1.0  # seconds
@@ -54,7 +56,10 @@ def _prepare(state: Any) -> None:
     state.app.extensions[_EPOCHS] = Epochs()
 
 
-@blueprint.post("/api/v1/edges/<name>")
+@blueprint.post("/api/v1/edges/<name>", parameters=[schemas.EDGE])
+@blueprint.doc(security=EITHER)
+@blueprint.takes(schemas.Poll, "json")
+@blueprint.response(200, schemas.News)
 def poll(name: str) -> Response:
     """{"cursor"} -> {"cursor", "everything", "purges": [{"number", "repository", "key"}], "lease"}, see News."""
     require_edge()

@@ -26,7 +26,7 @@ from app.shelf import Served
 from app.stores.blobs import Distant
 from app.web.reply import Answer, Span
 
-LINK = 600  # seconds within which a client must begin with the link it was given
+LINK, PRIVATE = 600, 30  # seconds within which a client must begin with the link it was given
 JUDGED = ("if-match", "if-none-match", "if-modified-since", "if-unmodified-since")
 OFFER = "x-sendfile-type"  # nginx sets it where it understands the next one: who comes past nginx gets bytes
 ACCEL = "X-Accel-Redirect"
@@ -51,7 +51,7 @@ def elsewhere(settings: Settings, ask: Ask, resource: Resource, reply: Answer, s
         where = f"sha256/{served.entry.digest[:2]}/{served.entry.digest}"
         return None if conditional else _accelerated(settings.accel_redirect, ask, reply, where)
     if settings.s3_redirect and ask.route != "api" and not resource.whole and not conditional:
-        return _linked(reply, body)
+        return _linked(reply, body, PRIVATE if resource.repository.access else LINK)
     return _accelerated(settings.accel_redirect, ask, reply, body)
 
 
@@ -76,9 +76,9 @@ def _target(link: str) -> str:
     return f"{parts.path.removeprefix('/')}?{parts.query}"
 
 
-def _linked(reply: Answer, body: Distant) -> Answer:
+def _linked(reply: Answer, body: Distant, seconds: int) -> Answer:
     kept: Headers = tuple(line for line in reply.headers if line[0].lower() not in OF_THE_BODY)
-    link = ("Location", body.link(LINK, _type(reply)))
+    link = ("Location", body.link(seconds, _type(reply)))
     return Answer(307, (*kept, link, ("Content-Length", "0")), cache=reply.cache)
 
 

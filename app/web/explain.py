@@ -15,21 +15,24 @@ import urllib.parse
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
-from flask import Blueprint, Flask, Response, current_app, request
+from flask import Flask, Response, current_app, g, request
 from werkzeug.exceptions import HTTPException
 
+from app.accounts.rights import ROOT
 from app.errors import ArtifactError, BadRequest
 from app.explain import Here, explain
 from app.formats import FORMATS
 from app.stores.filesystem import FilesystemBlobs
 from app.upstream.breaker import Health
-from app.web import docker, health, local, remote, repository
+from app.web import docker, health, local, remote, repository, schemas
 from app.web.auth import require_admin
+from app.web.documented import EITHER, Blueprint
 from app.web.explained import Document, document, own_page, refusal
 from app.web.node import ask, node
+from app.web.rates import COUNTED
 from app.web.target import Target
 
-blueprint = Blueprint("explain", __name__)
+blueprint = Blueprint("explain", __name__, description="why a client gets what it gets")
 TARGETS: Mapping[str, Callable[[], Target | None]] = {
     "docker.get": docker.target,
     "local.file": local.target,
@@ -45,6 +48,9 @@ class NotOurs(Exception):
 
 
 @blueprint.get("/api/v1/explain")
+@blueprint.doc(security=EITHER)
+@blueprint.takes(schemas.ExplainQuery)
+@blueprint.response(200, schemas.Explanation)
 def get() -> Response:
     require_admin()
     told = explained(request.args.get("url", ""), request.args.get("accept", ""))
@@ -60,6 +66,7 @@ def explained(url: str, accept: str = "") -> Document:
     try:
         environ = environment(url, accept)
         with app.app_context(), app.request_context(environ):  # the first gives the inner request a `g` of its own
+            g.principal = ROOT  # whoever asks for an explanation may know of everything
             return {"url": _shown(environ)} | _told(app)
     except NotOurs as error:
         raise BadRequest(str(error), code="not_a_client_url") from None
@@ -145,6 +152,7 @@ def environment(url: str, accept: str) -> dict[str, Any]:
         "wsgi.url_scheme": scheme,
         "wsgi.input": io.BytesIO(),
         "wsgi.errors": sys.stderr,
+        COUNTED: "1",
     } | {name: value for name, value in given.items() if value}
 
 

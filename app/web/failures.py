@@ -10,9 +10,10 @@ from flask import Flask, Response, g, request
 from werkzeug.exceptions import HTTPException
 from werkzeug.exceptions import MethodNotAllowed as WrongMethod
 
-from app.errors import DEFECT, ArtifactError, MethodNotAllowed, StoreDown
-from app.web import client, docker, problem
+from app.errors import DEFECT, ArtifactError, MethodNotAllowed, StoreDown, Unauthorized
+from app.web import audit, client, docker, problem, token
 from app.web.node import ask, node
+from app.web.reply import PRIVATE
 from app.web.settled import Settled
 
 log = logging.getLogger(__name__)
@@ -39,6 +40,8 @@ def _answer(error: Exception) -> Response:
         log.exception("%s %s", ask().method, ask().url_path)
         detail = "".join(traceback.format_exception_only(error)).strip() if node().settings.debug else ""
         error = ArtifactError(DEFECT)
+    if isinstance(error, Unauthorized) and ask().route == "v2":
+        error.challenge = error.challenge or token.challenge(ask())
     if isinstance(error, StoreDown):
         log.warning("%s", error.message, extra={"fields": {"request_id": ask().request_id}})
     status, headers, body = problem.render(error, ask(), detail)
@@ -60,8 +63,12 @@ def _end(response: Response) -> Response:
         return response
     asked, headers = ask(), response.headers
     headers.add("X-Request-Id", asked.request_id)
+    source = node().repositories.known(asked.repository) if response.status_code < 400 else None
+    if source is not None and source.access:  # a refusal must not tell that it is
+        headers.setdefault(*PRIVATE)
     told = settled.told if settled is not None else 0
     sent = 0 if asked.method == "HEAD" or told else response.content_length or 0
     artifact = settled.artifact if settled is not None else None
+    audit.record(asked, response.status_code)
     node().finish(asked, told or response.status_code, headers.get("X-Cache", ""), sent, artifact=artifact)
     return response

@@ -9,7 +9,7 @@ from collections import Counter
 
 from app import metrics
 from app.errors import StoreDown
-from app.repositories import Repositories
+from app.repositories.directory import Directory
 from app.resource import Ask
 from app.stores.memory import Memory
 from app.web.ticker import Ticker
@@ -59,7 +59,7 @@ class Tally:
 class Finish:
     """The end of every request, wherever it was answered."""
 
-    def __init__(self, tally: Tally, usage: Usage, record: Record, repositories: Repositories) -> None:
+    def __init__(self, tally: Tally, usage: Usage, record: Record, repositories: Directory) -> None:
         self.tally = tally
         self.usage = usage
         self.record = record
@@ -84,7 +84,7 @@ class Finish:
         now = time.time()
         seconds = max(now - ask.started, 0.0)
         first = min(max(begun - ask.started, 0.0), seconds) if begun else seconds
-        repository = ask.repository if self.repositories.get(ask.repository) else ""
+        repository = ask.repository if self.repositories.known(ask.repository) else ""
         method = ask.method if ask.method in METHODS else "OTHER"
         metrics.request(repository, method, status, cache, sent, seconds, first=first)
         if cache:
@@ -104,7 +104,8 @@ class Finish:
             "request_id": ask.request_id,
             "client": ask.client,
         }
-        log.info("request", extra={"fields": line | ({"note": note} if note else {})})
+        more = {name: value for name, value in (("user", ask.user), ("note", note)) if value}
+        log.info("request", extra={"fields": line | more})
 
     def reported(
         self, repository: str, artifact: Artifact, method: str, status: int, requests: int, sent: int

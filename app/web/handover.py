@@ -4,6 +4,7 @@
         4 bytes length, JSON {"ask": Ask, "entry": Entry or null, "state": X-Cache}     + descriptors:
         [the client's socket]  or  [the client's socket, the open blob] where the worker found the entry already
         and its bytes have a descriptor; an entry without one is opened again by the fills process
+    or  4 bytes length, JSON {"environ": {...}, "begun": base64}    + [the client's socket]     (uploads.py)
 
 A sync worker that streams is a worker lost: ten slow clients would stop four of them. After the hand-over the
 worker is free, and the fills process writes the response, its log line and its metrics.
@@ -12,13 +13,14 @@ worker is free, and the fills process writes the response, its log line and its 
 from __future__ import annotations
 
 import array
+import base64
 import contextlib
 import http.client
 import json
 import os
 import socket
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -29,7 +31,7 @@ from app.shelf import Served
 from app.stores.blobs import Distant
 
 LENGTH = struct.Struct("!I")
-LONGEST = 1 << 20  # bytes of a message
+LONGEST = 2 << 20  # bytes of a message: a hundred headers of 8 KiB, in UTF-8
 HANDED = "artifactapi.handed"  # environ key: the response is no longer this worker's
 HOP = frozenset({"connection", "transfer-encoding", "date"})
 
@@ -44,6 +46,15 @@ class Handed:
     blob: int = -1
 
 
+@dataclass(frozen=True, slots=True)
+class Posted:
+    """A request whose body is still to be read: the words of its WSGI environment, and the bytes of the body that
+    came with its head."""
+
+    environ: Mapping[str, str]
+    begun: bytes
+
+
 class Handover:
     """The worker's end of the fills process's socket."""
 
@@ -52,13 +63,21 @@ class Handover:
 
     def give(self, conn: int, ask: Ask, served: Served | None) -> None:
         """Send a request with its client's socket; Unavailable where nobody takes it."""
-        told = {"ask": asdict(ask), "entry": None, "state": ""}
+        told: dict[str, Any] = {"ask": asdict(ask), "entry": None, "state": ""}
         descriptors = [conn]
         if served is not None:
             told |= {"entry": asdict(served.entry), "state": served.state}
         if served is not None and not isinstance(served.file, Distant):
             descriptors.append(served.file.fileno())
-        message = json.dumps(told | {"descriptors": len(descriptors)}).encode()
+        self._send(told, descriptors)
+
+    def give_upload(self, conn: int, posted: Posted) -> None:
+        """Send a request with a body, likewise."""
+        begun = base64.b64encode(posted.begun).decode("ascii")
+        self._send({"environ": dict(posted.environ), "begun": begun}, [conn])
+
+    def _send(self, told: dict[str, Any], descriptors: list[int]) -> None:
+        message = json.dumps(told | {"descriptors": len(descriptors)}, ensure_ascii=False).encode()
         try:
             with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as link:
                 link.settimeout(2.0)
@@ -122,7 +141,7 @@ def _begun(conn: socket.socket, method: str) -> http.client.HTTPResponse:
     return response
 
 
-def receive(link: socket.socket) -> tuple[Handed, socket.socket]:
+def receive(link: socket.socket) -> tuple[Handed | Posted, socket.socket]:
     """The fills process's end: one message and its client; OSError or ValueError where it is not whole."""
     size = array.array("i").itemsize
     start, ancillary, _, _ = link.recvmsg(LENGTH.size, socket.CMSG_SPACE(2 * size))
@@ -134,16 +153,21 @@ def receive(link: socket.socket) -> tuple[Handed, socket.socket]:
         if len(start) < LENGTH.size:
             raise ValueError("the message is not whole")  # a worker that was killed
         told = json.loads(_exactly(link, LENGTH.unpack(start)[0]))
-        entry = Entry(**told["entry"]) if told["entry"] else None
         if len(found) < told["descriptors"]:
             raise OSError("no descriptor was free for its socket")  # the kernel dropped it (unix(7), MSG_CTRUNC)
-        handed = Handed(Ask(**told["ask"]), entry, told["state"], found[1] if len(found) > 1 else -1)
-        return handed, socket.socket(fileno=found[0])
+        return _message(told, found), socket.socket(fileno=found[0])
     except BaseException:
         for descriptor in found:
             with contextlib.suppress(OSError):
                 os.close(descriptor)
         raise
+
+
+def _message(told: dict[str, Any], found: Sequence[int]) -> Handed | Posted:
+    if "environ" in told:
+        return Posted(told["environ"], base64.b64decode(told["begun"]))
+    entry = Entry(**told["entry"]) if told["entry"] else None
+    return Handed(Ask(**told["ask"]), entry, told["state"], found[1] if len(found) > 1 else -1)
 
 
 def _exactly(link: socket.socket, length: int) -> bytes:

@@ -2,7 +2,7 @@
 
     404  BLOB_UNKNOWN, MANIFEST_UNKNOWN or NAME_UNKNOWN, by what the path names     405  UNSUPPORTED
          (upstream's 401 and 403: BLOB_UNKNOWN or NAME_UNKNOWN)
-    400  NAME_INVALID, DIGEST_INVALID, MANIFEST_INVALID, UNSUPPORTED   416  SIZE_INVALID
+    400  NAME_INVALID, DIGEST_INVALID, MANIFEST_INVALID, UNSUPPORTED   413, 416  SIZE_INVALID
     401  UNAUTHORIZED       403  DENIED       500  UNKNOWN       other 5xx  UNAVAILABLE       429  TOOMANYREQUESTS
 
 The two of 5xx are not in its table: what docker's own registry says.
@@ -20,6 +20,12 @@ PAUSE = 5.0  # seconds to ask for where an upstream that counts requests does no
 BY_CODE = {
     "digest_invalid": "DIGEST_INVALID",
     "tag_invalid": "MANIFEST_INVALID",  # its table has no word for a tag
+    "manifest_invalid": "MANIFEST_INVALID",
+    "manifest_blob_unknown": "MANIFEST_BLOB_UNKNOWN",
+    "blob_upload_invalid": "BLOB_UPLOAD_INVALID",
+    "blob_upload_unknown": "BLOB_UPLOAD_UNKNOWN",
+    "upload_incomplete": "BLOB_UPLOAD_INVALID",
+    "size_invalid": "SIZE_INVALID",
     "pagination_number_invalid": "UNSUPPORTED",  # nor for a number; docker's registry has one of its own
     "unsupported": "UNSUPPORTED",
 }
@@ -27,6 +33,7 @@ BY_STATUS = {
     400: "NAME_INVALID",
     401: "UNAUTHORIZED",
     403: "DENIED",
+    413: "SIZE_INVALID",
     416: "SIZE_INVALID",
     429: "TOOMANYREQUESTS",
     500: "UNKNOWN",

@@ -6,10 +6,19 @@ import json
 import math
 from collections.abc import Mapping
 
-from app.errors import ArtifactError, MethodNotAllowed, NotFound, RangeNotSatisfiable, StoreDown, Unauthorized
+from app.errors import (
+    ArtifactError,
+    Invalid,
+    MethodNotAllowed,
+    NotFound,
+    RangeNotSatisfiable,
+    StoreDown,
+    Unauthorized,
+)
 from app.resource import Ask, Headers
 from app.web import oci
 
+BASIC = 'Basic realm="artifactapi", charset="UTF-8"'
 SOON = 5  # seconds after which to try again, where nothing tells more
 STORE = "a store of this server does not answer or is full; the request id is in its log"
 
@@ -20,7 +29,9 @@ def render(error: ArtifactError, ask: Ask, detail: str = "") -> tuple[int, Heade
     message = STORE if isinstance(error, StoreDown) else error.message  # which names addresses and accounts
     if oci.spoken(ask):
         return error.status, (*_headers(error), oci.VERSION), _line(oci.body(error, ask, message, detail))
-    told = {"error": error.code, "message": message, "request_id": ask.request_id}
+    told: dict[str, object] = {"error": error.code, "message": message, "request_id": ask.request_id}
+    if isinstance(error, Invalid):
+        told["fields"] = error.fields
     return error.status, _headers(error), _line(told | ({"detail": detail} if detail else {}))
 
 
@@ -42,5 +53,5 @@ def _headers(error: ArtifactError) -> Headers:
     if isinstance(error, MethodNotAllowed):
         headers.append(("Allow", ", ".join(error.allow)))
     if isinstance(error, Unauthorized):
-        headers.append(("WWW-Authenticate", 'Basic realm="artifactapi", charset="UTF-8"'))
+        headers.append(("WWW-Authenticate", error.challenge or BASIC))
     return tuple(headers)

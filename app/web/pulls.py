@@ -10,20 +10,21 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
-from flask import Blueprint, Response, request
+from flask import Response, request
 from marshmallow import Schema, ValidationError, fields, post_load, validate
 
 from app import times
 from app.errors import BadRequest, NotFound, StoreDown, Unprocessable
 from app.paths import check
 from app.stores.pulls import MINUTE, UNKNOWN, Cursor, Named, Pull, Pulls, Sought, address
-from app.web import heartbeat
+from app.web import heartbeat, schemas
 from app.web.auth import require_admin, require_edge
+from app.web.documented import EITHER, Blueprint
 from app.web.finish import PULLED
 from app.web.node import node
 from app.web.usage import Artifact
 
-blueprint = Blueprint("pulls", __name__)
+blueprint = Blueprint("pulls", __name__, description="who pulled what")
 
 MOST = 1000  # pulls of a page
 PARAMETERS = ("repository", "path", "digest", "client", "since", "until", "limit", "after")
@@ -38,6 +39,9 @@ SETTLED = 5.0  # seconds after which no edge serves what was replaced: its lease
 
 
 @blueprint.get("/api/v1/pulls")
+@blueprint.doc(security=EITHER)
+@blueprint.takes(schemas.PullsQuery)
+@blueprint.response(200, schemas.PullsPage)
 def pulls() -> Response:
     require_admin()
     wanted = sought(request.args.to_dict())
@@ -199,6 +203,9 @@ _REPORT = _Report()
 
 
 @blueprint.post("/api/v1/edges/<name>/hits")
+@blueprint.doc(security=EITHER)
+@blueprint.takes(_REPORT, "json")
+@blueprint.response(204)
 def hits(name: str) -> Response:
     """204: they are counted like this node's own, or were before. What is of no repository here is left out.
 

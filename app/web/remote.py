@@ -7,9 +7,9 @@ from flask import Blueprint, Response, request
 from app.errors import BadRequest, MethodNotAllowed
 from app.resource import Kind
 from app.web import client, local
-from app.web.auth import require_admin
+from app.web.auth import readable, require_known
 from app.web.node import about
-from app.web.serve import repository, serve
+from app.web.serve import serve
 from app.web.target import Target
 
 PREFIX = "/api/v1/remote"
@@ -21,20 +21,22 @@ def get(rest: str) -> Response:
     found = target()
     if found.ask.method == "HEAD" and found.repository.kind is not Kind.LOCAL:
         raise MethodNotAllowed("HEAD of a remote is served under /repository/", ("GET",))
+    if found.repository.kind is Kind.LOCAL:
+        return local.get(found.ask, found.repository)
     return serve(found.ask, found.repository)
 
 
 def target() -> Target:
     """What the present request is about."""
     ask = about(*client.within(request.environ, PREFIX), route="api")
-    return Target(ask, repository(ask.repository))
+    return Target(ask, readable(ask.repository))
 
 
-@blueprint.route("/<rest:rest>", methods=["PUT", "DELETE"], provide_automatic_options=False)
+@blueprint.route("/<rest:rest>", methods=["PUT", "POST", "PATCH", "DELETE"], provide_automatic_options=False)
 def change(rest: str) -> Response:
     ask = about(*client.within(request.environ, PREFIX), route="api")
-    require_admin()
-    found = repository(ask.repository)
+    require_known()
+    found = readable(ask.repository)
     if found.kind is not Kind.LOCAL:
         raise BadRequest("only a local repository takes uploads and deletes", code="not_local")
-    return local.put(ask, found) if ask.method == "PUT" else local.delete(ask, found)
+    return local.change(ask, found)

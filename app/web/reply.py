@@ -16,6 +16,7 @@ from app.fills.spool import Head
 from app.resource import Ask, Headers, Literal, Resource
 from app.shelf import Served
 
+PRIVATE = ("Cache-Control", "private")  # to no cache that others read, too (RFC 9111, 5.2.2.7)
 FETCHED = frozenset({"MISS", "JOINED", "EXPIRED"})
 MOST_RANGES = 256  # librepo asks for so many at once; more is abuse and gets the whole body
 RENDERED = 16 << 20  # bytes of a document that is written anew; a larger one is sent as it is stored
@@ -60,6 +61,11 @@ class Answer:
 
 def answer(ask: Ask, resource: Resource, outcome: Outcome) -> Answer:
     """GET or HEAD of `outcome`; RangeNotSatisfiable where no range can be met (RFC 9110, 15.5.17)."""
+    found = _answer(ask, resource, outcome)
+    return replace(found, headers=(*found.headers, PRIVATE)) if resource.repository.access else found
+
+
+def _answer(ask: Ask, resource: Resource, outcome: Outcome) -> Answer:
     if isinstance(outcome, Blank):
         return _literal(ask, resource, outcome, outcome.literal)
     if resource.rendered and isinstance(outcome, Served):
@@ -70,7 +76,7 @@ def answer(ask: Ask, resource: Resource, outcome: Outcome) -> Answer:
 def _stored(ask: Ask, resource: Resource, outcome: Served | Arriving | Told) -> Answer:
     head = _head(outcome)
     own = resource.format.headers(ask, resource, _digest(outcome), head.kept)
-    headers = (*_headers(ask, outcome, head), *own)
+    headers = (*_headers(ask, outcome, head, _digest(outcome)), *own)
     if _unmodified(ask, head):
         return Answer(304, headers, cache=outcome.state)
     if isinstance(outcome, Told):
@@ -101,7 +107,7 @@ def _literal(ask: Ask, resource: Resource, outcome: Outcome, literal: Literal, k
     """A body of this server's own making, with an ETag of its own and without ranges."""
     digest = hashlib.sha256(literal.body).hexdigest()
     head = Head(literal.content_type, len(literal.body), f'"{digest}"')
-    common = (line for line in _headers(ask, outcome, head) if line[0] != "Accept-Ranges")
+    common = (line for line in _headers(ask, outcome, head, digest) if line[0] != "Accept-Ranges")
     headers = (*common, *resource.format.headers(ask, resource, digest, kept))
     if _unmodified(ask, head):
         return Answer(304, headers, cache=outcome.state)
@@ -126,12 +132,13 @@ def _head(outcome: Served | Arriving | Told) -> Head:
     return outcome.head
 
 
-def _headers(ask: Ask, outcome: Outcome, head: Head) -> Headers:
+def _headers(ask: Ask, outcome: Outcome, head: Head, digest: str) -> Headers:
     source = "remote" if outcome.state in FETCHED else "cache"
     lines = [("X-Cache", outcome.state), ("X-Artifact-Source", source), ("Accept-Ranges", "bytes")]
     lines += [("ETag", head.etag)] if head.etag else []
     lines += [("Last-Modified", head.last_modified)] if head.last_modified else []
     lines += [("X-Artifact-Size", str(head.length))] if head.length is not None else []
+    lines += [("X-Checksum-Sha256", digest)] if digest else []
     if outcome.state == "STALE":  # OCI distribution-spec, Warnings: another code and no agent's name
         told = '299 - "Response is Stale"' if ask.route == "v2" else '110 artifactapi "Response is Stale"'
         lines.append(("Warning", told))

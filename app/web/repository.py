@@ -9,9 +9,9 @@ from app.errors import MethodNotAllowed
 from app.formats import FORMATS
 from app.resource import Ask, Kind
 from app.web import client, docker, local
-from app.web.auth import require_admin
-from app.web.node import about, node
-from app.web.serve import repository, serve
+from app.web.auth import readable, require_known, visible
+from app.web.node import about
+from app.web.serve import serve
 from app.web.target import Target
 
 PREFIX = "/repository"
@@ -21,26 +21,28 @@ blueprint = Blueprint("repository", __name__, url_prefix=PREFIX)
 @blueprint.route("/<rest:rest>", methods=["GET", "HEAD"], provide_automatic_options=False)
 def get(rest: str) -> Response:
     ask = _asked()
-    found = repository(ask.repository)
-    return docker.answer(ask, found) if docker.is_docker(found) else serve(ask, found)
+    found = readable(ask.repository)
+    if docker.is_docker(found):
+        return docker.answer(ask, found)
+    return local.get(ask, found) if found.kind is Kind.LOCAL else serve(ask, found)
 
 
 def target() -> Target | None:
     """What the present request is about; None for a page of this server's own."""
     ask = _asked()
-    found = repository(ask.repository)
+    found = readable(ask.repository)
     own = docker.is_docker(found) and docker.is_own(docker.below(ask))
     return None if own else Target(ask, found)
 
 
-@blueprint.route("/<rest:rest>", methods=["PUT", "DELETE"], provide_automatic_options=False)
+@blueprint.route("/<rest:rest>", methods=["PUT", "POST", "PATCH", "DELETE"], provide_automatic_options=False)
 def change(rest: str) -> Response:
     ask = _asked()
-    require_admin()
-    found = repository(ask.repository)
+    require_known()
+    found = readable(ask.repository)
     if found.kind is not Kind.LOCAL:
         raise MethodNotAllowed("only a local repository takes uploads and deletes", ("GET", "HEAD"))
-    return local.put(ask, found) if ask.method == "PUT" else local.delete(ask, found)
+    return docker.changed(ask, found) if docker.is_docker(found) else local.change(ask, found)
 
 
 def _asked() -> Ask:
@@ -48,7 +50,7 @@ def _asked() -> Ask:
     name, raw = client.split(request.environ, PREFIX)
     route = "v2" if docker.is_api(name, raw) else "repository"
     about(name, "", route=route)
-    found = node().repositories.get(name)
+    found = visible(name)
     if found is not None and FORMATS[found.package].dotted:
         raw = client.undotted(raw)
     return about(name, paths.parse(raw), route=route)

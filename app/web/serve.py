@@ -16,6 +16,7 @@ from app.shelf import Served
 from app.web import edge
 from app.web.elsewhere import elsewhere
 from app.web.handover import HANDED
+from app.web.node import ask as current
 from app.web.node import node
 from app.web.reply import Answer, Span, answer
 from app.web.settled import Settled
@@ -24,14 +25,6 @@ from app.web.usage import Artifact
 SMALL = 64 * 1024  # bytes of a body that a worker sends itself; more could keep it from the next request
 AT_ONCE = 8 * 1024  # bytes that any socket's buffer takes without waiting for its client
 PATIENCE = struct.pack("ll", 2, 0)  # seconds, microseconds
-
-
-def repository(name: str) -> Repository:
-    """NotFound where no repository has that name."""
-    found = node().repositories.get(name)
-    if found is None:
-        raise NotFound("no such repository", code="unknown_repository")
-    return found
 
 
 def serve(ask: Ask, source: Repository) -> Response:
@@ -118,7 +111,7 @@ def _bytes(part: bytes | Span, served: Served) -> bytes:
 
 def hand_over(ask: Ask, served: Served | None) -> Response:
     """The empty response of a request that the fills process answers, or its answer, relayed."""
-    handover = node().handover
+    handover, ask = node().handover, replace(ask, user=current().user)
     if handover.pass_on(request.environ, ask, served):
         request.environ[HANDED] = True
         return Settled(b"", 200, (), handed=True)

@@ -94,6 +94,18 @@ def close(conn: socket.socket) -> None:
     conn.close()
 
 
+def read_on(conn: socket.socket) -> None:
+    """Say that nothing more comes from here, and take what the client still sends, for LINGER seconds at most: an
+    answer to an upload that was not read stays readable only so."""
+    until = time.monotonic() + LINGER
+    with contextlib.suppress(OSError):
+        conn.shutdown(socket.SHUT_WR)
+        while (left := until - time.monotonic()) > 0:
+            conn.settimeout(left)
+            if not conn.recv(1 << 18):
+                break
+
+
 def cut(conn: socket.socket) -> None:
     """End by a reset: whatever the client has cannot be taken for the whole."""
     with contextlib.suppress(OSError):

@@ -21,7 +21,6 @@ from app.web import problem, wire
 log = logging.getLogger("artifactapi.request")
 
 BODIED = frozenset({"CONTENT-LENGTH", "TRANSFER-ENCODING"})
-READ_ON = 2.0  # seconds
 OURS = (http.ConfigurationProblem, http.InvalidResponseHeader, http.InvalidResponseHeaderName)
 STATUSES: dict[type[Exception], tuple[int, str]] = {  # what is in no row is a 400
     http.LimitRequestLine: (414, "uri_too_long"),
@@ -51,7 +50,7 @@ class Worker(SyncWorker):  # type: ignore[misc]
             super().handle_request(listener, req, client, addr)
         finally:
             if client.fileno() >= 0 and any(name in BODIED for name, _ in req.headers):
-                _read_on(client)
+                wire.read_on(client)
 
     def handle_error(self, req: Any, client: socket.socket, addr: Any, exc: BaseException) -> None:
         """Refuse what is not HTTP; what is wrong in this server stays with gunicorn, which logs it whole."""
@@ -68,17 +67,6 @@ class Worker(SyncWorker):  # type: ignore[misc]
         peer = addr[0] if addr else "-"
         fields = {"status": status, "request_id": ask.request_id, "client": peer, "note": type(exc).__name__}
         log.info("refused", extra={"fields": fields})
-
-
-def _read_on(client: socket.socket) -> None:
-    """Say that nothing more comes from here, and take what the client still sends, for READ_ON seconds at most."""
-    until = time.monotonic() + READ_ON
-    with contextlib.suppress(OSError):
-        client.shutdown(socket.SHUT_WR)
-        while (left := until - time.monotonic()) > 0:
-            client.settimeout(left)
-            if not client.recv(1 << 18):
-                break
 
 
 def _path(req: Any, error: BaseException) -> str:

@@ -37,7 +37,7 @@ def noise(name: str, size: int = SIZE) -> bytes:
 def evictor_of(node: Node, most: int | None = None, free: str = "0", offline: bool = False) -> Evictor:
     settings = replace(node.settings, storage_max=most, storage_min_free=free, offline=offline)
     shelf = node.carrier.engine.shelf
-    return Evictor(shelf.catalog, shelf.blobs, lambda: node.carrier.repositories, settings)
+    return Evictor(shelf.catalog, shelf.blobs, lambda: node.carrier.repositories.filed, settings)
 
 
 def fetched(node: Node, upstream: Upstream, *names: str, repository: str = "up", size: int = SIZE) -> None:

@@ -62,6 +62,19 @@ def test_the_highest_fence_of_a_path_wins(store: Blobs) -> None:
     assert store.noted(8) is None
 
 
+def test_a_removed_repository_has_nothing_of_before(store: Blobs) -> None:
+    """Whatever order the records have: and what is published under its name afterwards is published."""
+    journal.removed(store, 1, "team", 10)
+    journal.published(store, 2, "team", "a", at(3))
+    journal.withdrawn(store, 3, "team", "b", 4)
+    journal.published(store, 4, "team", "c", at(11))
+    journal.published(store, 5, "other", "a", at(5))
+    published, withdrawn, reports = replayed(store)
+    assert published == [Stored("other", "a", at(5)), Stored("team", "c", at(11))]
+    assert withdrawn == [("team", "a", 10), ("team", "b", 10)]
+    assert reports == []
+
+
 def test_records_are_found_by_number_beside_what_is_none(store: Blobs) -> None:
     """Across the directories that a filesystem keeps them in, whose names are the first 17 digits."""
     for number in (3, 999, 1000, 1795000000000):

@@ -242,7 +242,7 @@ def test_formats_know_nothing_but_the_nouns() -> None:
     """What is not imported cannot be called: no socket, no file, no database."""
     allowed = re.compile(
         r"__future__|re|dataclasses|enum|typing|types|collections\.abc|app\.(resource|errors|paths|formats\..*)"
-        r"|datetime|email\.utils|hashlib|itertools|json|urllib\.parse|xml\.parsers|bz2|lzma|zlib|zstandard"
+        r"|datetime|email\.utils|hashlib|html|itertools|json|urllib\.parse|xml\.parsers|bz2|lzma|zlib|zstandard"
     )
     for file in Path(app.formats.__path__[0]).glob("*.py"):
         for node in ast.walk(ast.parse(file.read_text())):
@@ -253,7 +253,7 @@ def test_formats_know_nothing_but_the_nouns() -> None:
 
 def test_a_format_is_registered_under_its_own_name() -> None:
     assert {name: each.name for name, each in FORMATS.items()} == {name: name for name in FORMATS}
-    assert list(FORMATS) == ["generic", "rpm", "apk", "deb", "docker"]
+    assert list(FORMATS) == ["generic", "rpm", "apk", "deb", "docker", "maven", "pypi", "npm", "helm"]
 
 
 @pytest.mark.parametrize(

@@ -117,6 +117,10 @@ class Node:
         self.upstreams.close()
         self.carrier.finish.close()
         self.app.extensions["artifactapi"].finish.close()
+        self.app.extensions["artifactapi"].accounts.close()
+        self.app.extensions["artifactapi.rates"].close()
+        self.carrier.repositories.close()
+        self.app.extensions["artifactapi"].repositories.close()
         for shelf in (self.carrier.engine.shelf, self.app.extensions["artifactapi"].shelf):
             index, memory = shelf.catalog.index, shelf.catalog.memory
             assert isinstance(index, PostgresIndex)

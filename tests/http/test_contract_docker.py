@@ -422,7 +422,7 @@ def test_nobody_pushes_here(node: Node, upstream: Upstream) -> None:
         for method in ("PUT", "POST", "PATCH", "DELETE"):
             stranger = node.ask(method, path, b"x")
             assert refused(stranger) == (401, "UNAUTHORIZED"), (method, path)
-            assert stranger.headers["WWW-Authenticate"] == 'Basic realm="artifactapi", charset="UTF-8"'
+            assert stranger.headers["WWW-Authenticate"].startswith('Bearer realm="http://localhost/v2/token"')
             answer = node.admin(method, path, b"x")
             assert refused(answer) == (405, "UNSUPPORTED"), (method, path)
             assert answer.headers["Allow"] == "GET, HEAD"

@@ -189,7 +189,9 @@ def test_only_a_local_repository_takes_changes(node: Node, upstream: Upstream) -
             unknown = node.admin(method, f"{form}/nope/a", b"x")
             assert (unknown.status_code, unknown.get_json()["error"]) == (404, "unknown_repository")
         assert node.admin(method, "/api/v1/local/plain/a", b"x").status_code == 404
-    for method in ("POST", "PATCH", "OPTIONS", "TRACE", "LINK"):
+    for method in ("POST", "PATCH"):
+        assert [node.admin(method, f"{form}/plain/a").status_code for form in (API, URL)] == [400, 405]
+    for method in ("OPTIONS", "TRACE", "LINK"):
         for form in (API, URL):
             assert node.admin(method, f"{form}/plain/a").status_code == 405
     assert (upstream.count(), node.blobs(), node.spools()) == (0, [], [])

@@ -214,7 +214,7 @@ REFUSALS = [
     ("GET", "/config", 401, "unauthorized"),
     ("POST", "/health", 405, "method_not_allowed"),
     ("GET", "/cache/flush", 405, "method_not_allowed"),
-    ("PATCH", "/repository/up/x", 405, "method_not_allowed"),
+    ("PATCH", "/repository/up/x", 401, "unauthorized"),
     ("GET", "/repository/up/no-such-file", 404, "not_found"),
     ("GET", "/repository/up/denied", 502, "upstream_denied"),
     ("GET", "/repository/up/broken", 502, "upstream_error"),

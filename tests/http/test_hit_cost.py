@@ -19,6 +19,7 @@ from tests.http.variant import without_database
 from tests.upstreams import Upstream
 
 SMALL, BIG = "/repository/up/small.rpm", "/repository/up/big.rpm"
+PRIVATE = "/repository/known/small.rpm"
 TIMES = 40
 # The fleet's counters (app/web/finish.py, Tally) leave in batches from a thread of their own; the others are ours.
 APART = {"hincrby", "info", "config|resetstat"}
@@ -29,6 +30,7 @@ def warm(
     remotes: dict[str, Any], tmp_path: Path, database_url: str, own_valkey: Valkey, upstream: Upstream
 ) -> Iterator[Node]:
     """A node that has served everything it is asked for here, twice."""
+    remotes["remotes"]["known"] = remotes["remotes"]["up"] | {"access": "authenticated"}
     with Node(tmp_path, database_url, own_valkey.url, remotes).running() as node:
         upstream.put("/small.rpm", b"s" * 20_000)
         upstream.put("/big.rpm", b"b" * 600_000)
@@ -103,6 +105,27 @@ def test_a_hit_is_one_command_to_redis(warm: Node, own_valkey: Valkey) -> None:
                 hit(warm, method, path, headers)
             commands = {name: calls for name, calls in counted.commands().items() if name not in APART}
         assert commands == {"mget": TIMES}, (method, path, headers)
+
+
+def test_a_private_hit_is_two(
+    warm: Node, own_valkey: Valkey, postgres_url: str, database_url: str, upstream: Upstream
+) -> None:
+    """The second asks who it is; of what is public nobody asks, whatever credentials come along."""
+    people = warm.app.extensions["artifactapi"].accounts
+    _, token = people.make_token(people.store.add_user("a@example.org", "", "").id, "test")
+    headers = {"Authorization": f"Bearer {token}"}
+    for path, commands in ((PRIVATE, 2), (SMALL, 1)):
+        for _ in range(2):
+            body(warm.get(path, **headers))
+            warm.idle()
+        upstream.requests.clear()
+        before = statements(postgres_url, database_url)
+        with Counted(own_valkey) as counted:
+            for _ in range(TIMES):
+                hit(warm, "GET", path, headers)
+            counts = {name: calls for name, calls in counted.commands().items() if name not in APART}
+        assert counts == {"mget": commands * TIMES}, path
+        assert statements(postgres_url, database_url) == before
 
 
 def test_counters_go_to_redis_in_batches(warm: Node, own_valkey: Valkey) -> None:

@@ -34,6 +34,7 @@ def worker(node: Node, **settings: Any) -> Iterator[FlaskClient]:
         assert isinstance(index, PostgresIndex)
         assert isinstance(memory, RedisMemory)
         parts.finish.close()
+        parts.repositories.close()
         index.close()
         memory.close()
 

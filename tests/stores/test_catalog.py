@@ -16,7 +16,7 @@ from app.stores.catalog import Catalog, Known
 from app.stores.connections import Connections, Patient
 from app.stores.postgres import PostgresIndex
 from app.stores.redis import RedisMemory
-from tests.stores.values import digest, entry, unnoted
+from tests.stores.values import digest, entry, publish, withdraw
 
 
 def here() -> bool:
@@ -181,21 +181,21 @@ class TestHosted:
     def test_published_replaced_and_withdrawn_are_seen_at_once(self, nodes: list[Node]) -> None:
         one, other = nodes
         for turn in range(3):
-            assert one.catalog.publish("alpine", "a", "a", entry(str(turn)), True, here, unnoted)
+            assert publish(one.catalog, "alpine", "a", entry(str(turn)))
             assert other.find("a").entry == one.find("a").entry == entry(str(turn), fence=turn + 1)
-        assert one.catalog.withdraw("alpine", "a", unnoted)
+        assert withdraw(one.catalog, "alpine", "a")
         assert other.find("a").entry is None
-        assert not one.catalog.withdraw("alpine", "a", unnoted)
-        assert one.catalog.publish("alpine", "a", "a", entry("again"), False, here, unnoted)
+        assert not withdraw(one.catalog, "alpine", "a")
+        assert publish(one.catalog, "alpine", "a", entry("again"), False)
         assert (found := other.find("a").entry) is not None
         assert found.digest == digest("again")
-        assert not one.catalog.publish("alpine", "a", "a", entry("not"), False, here, unnoted)
+        assert not publish(one.catalog, "alpine", "a", entry("not"), False)
 
     def test_a_reader_of_before_does_not_bring_it_back(self, nodes: list[Node]) -> None:
         one, other = nodes
-        one.catalog.publish("alpine", "a", "a", entry(), False, here, unnoted)
+        publish(one.catalog, "alpine", "a", overwrite=False)
         epoch, seen = other.index.find("alpine", "a")
-        one.catalog.withdraw("alpine", "a", unnoted)
+        withdraw(one.catalog, "alpine", "a")
         assert seen is not None
         other.memory.remember("alpine", "a", epoch, seen, other.now)
         assert other.find("a").entry is None

@@ -23,7 +23,7 @@ from app.stores.redis import RedisMemory
 from app.supervisor.embedded import Postgres, _package
 from tests.stores.doors import late, mute
 from tests.stores.test_outages import here, recovered
-from tests.stores.values import digest, entry, unnoted
+from tests.stores.values import digest, entry, publish, withdraw
 
 _NUMBERS = itertools.count()
 
@@ -110,8 +110,8 @@ def refuses_writes(index: PostgresIndex, name: str) -> None:
         index.ping,
         index.next_fence,
         lambda: index.commit(name, "b", "b", entry(), 0, here),
-        lambda: index.publish(name, "b", "b", entry(), True, here, unnoted),
-        lambda: index.withdraw(name, "a", unnoted),
+        lambda: publish(index.hosted, name, "b"),
+        lambda: withdraw(index.hosted, name, "a"),
         lambda: index.flush(name),
         lambda: index.used([(name, "a")], 1e10, 1.0),
         lambda: index.record_list(name, "list", "root", [], 1, 0),

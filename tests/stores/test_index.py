@@ -14,7 +14,7 @@ from app.errors import StoreDown
 from app.resource import Entry
 from app.stores.base import Flushed, Index
 from tests.stores.conftest import Make
-from tests.stores.values import at_once, digest, entry, unnoted
+from tests.stores.values import at_once, digest, entry
 
 LONG = "d/" + "x" * 10_000
 
@@ -26,10 +26,6 @@ def here() -> bool:
 def record(index: Index, path: str, what: Entry | None = None, repository: str = "alpine") -> bool:
     epoch, _ = index.find(repository, path)
     return index.commit(repository, path, path, what or entry(path), epoch, here)
-
-
-def publish(index: Index, what: Entry, overwrite: bool = True) -> bool:
-    return index.publish("team", "a", "a", what, overwrite, here, unnoted)
 
 
 class TestEntries:
@@ -107,7 +103,6 @@ class TestFences:
 class TestBytes:
     def test_nothing_is_recorded_without_its_bytes(self, index: Index) -> None:
         assert not index.commit("alpine", "a", "a", entry(), 0, lambda: False)
-        assert not index.publish("team", "a", "a", entry(), True, lambda: False, unnoted)
         assert index.find("alpine", "a") == (0, None)
 
     def test_a_failure_while_asking_for_the_bytes_leaves_nothing(self, index: Index) -> None:
@@ -164,70 +159,6 @@ class TestBytes:
 
         for number in range(20):
             at_once([partial(commit, number), collect, partial(commit, number + 100)])
-
-
-class TestPublish:
-    def test_a_file_is_published_once(self, index: Index) -> None:
-        assert publish(index, entry("first"), False)
-        assert not publish(index, entry("second"), False)
-        assert index.find("team", "a")[1] == entry("first", fence=1)
-
-    def test_or_again_where_that_is_allowed_and_the_last_one_stands(self, index: Index) -> None:
-        assert publish(index, entry("first", fence=9))
-        assert publish(index, entry("second", fence=8))
-        assert index.find("team", "a")[1] == entry("second", fence=2)
-
-    def test_of_many_at_once_one_is_published(self, index: Index) -> None:
-        results: list[bool] = []
-        at_once(partial(lambda text: results.append(publish(index, entry(text), False)), str(n)) for n in range(8))
-        assert sorted(results) == [False] * 7 + [True]
-
-    def test_the_journal_is_told_before_anybody_sees_it(self, make: Make) -> None:
-        index, other = make(), make()
-        told: list[tuple[int, object]] = []
-
-        def note(fence: int) -> None:
-            told.append((fence, other.find("team", "a")[1]))
-
-        assert index.publish("team", "a", "a", entry("first"), True, here, note)
-        assert index.withdraw("team", "a", note)
-        assert not index.withdraw("team", "a", note)
-        assert told == [(1, None), (2, entry("first", fence=1))]
-        assert other.find("team", "a")[1] is None
-
-    def test_what_the_journal_does_not_take_did_not_happen(self, index: Index) -> None:
-        def full(_: int) -> None:
-            raise StoreDown("journal")
-
-        with pytest.raises(StoreDown, match="journal"):
-            index.publish("team", "a", "a", entry("first"), True, here, full)
-        assert index.find("team", "a") == (0, None)
-        assert publish(index, entry("first"))
-        with pytest.raises(StoreDown, match="journal"):
-            index.publish("team", "a", "a", entry("second"), True, here, full)
-        with pytest.raises(StoreDown, match="journal"):
-            index.withdraw("team", "a", full)
-        found = index.find("team", "a")[1]
-        assert found is not None
-        assert found.digest == digest("first")
-
-    def test_of_many_changes_at_once_the_journal_ends_as_the_index_does(self, make: Make) -> None:
-        indexes = [make() for _ in range(2)]
-        told: dict[int, str] = {}
-
-        def change(number: int) -> None:
-            index, text = indexes[number % 2], str(number)
-            if number % 3:
-                index.publish("team", "a", "a", entry(text), True, here, lambda fence: told.update({fence: text}))
-            else:
-                index.withdraw("team", "a", lambda fence: told.update({fence: ""}))
-
-        for turn in range(6):
-            told.clear()
-            at_once(partial(change, 6 * turn + number) for number in range(6))
-            found = indexes[0].find("team", "a")[1]
-            last = told[max(told)]
-            assert (found.digest if found else "") == (digest(last) if last else "")
 
 
 class TestFlush:

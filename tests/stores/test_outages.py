@@ -24,7 +24,7 @@ from app.stores.catalog import Catalog, Known
 from app.stores.postgres import PostgresIndex, migrate
 from app.stores.redis import RedisMemory
 from app.supervisor.embedded import Postgres, Valkey
-from tests.stores.values import at_once, digest, entry, unnoted
+from tests.stores.values import at_once, digest, entry, publish, withdraw
 
 T = TypeVar("T")
 
@@ -126,8 +126,8 @@ class TestPostgres:
                 index.next_fence,
                 lambda: index.find("alpine", "a"),
                 lambda: index.commit("alpine", "a", "a", entry(), 0, here),
-                lambda: index.publish("alpine", "a", "a", entry(), True, here, unnoted),
-                lambda: index.withdraw("alpine", "a", unnoted),
+                lambda: publish(index.hosted, "alpine", "a"),
+                lambda: withdraw(index.hosted, "alpine", "a"),
                 lambda: index.restore([]),
                 lambda: index.used([("alpine", "a")], 1e10, 1.0),
                 index.footprint,
@@ -318,9 +318,9 @@ class TestCatalog:
             if change == "forget":
                 assert catalog.forget("alpine", "a")
             elif change == "withdraw":
-                assert catalog.withdraw("alpine", "a", unnoted)
+                assert withdraw(catalog, "alpine", "a")
             elif change == "publish":
-                assert catalog.publish("alpine", "a", "a", entry("new"), True, here, unnoted)
+                assert publish(catalog, "alpine", "a", entry("new"))
             elif change == "switch":
                 changes = [Change("a", "a", entry("new"))]
                 assert catalog.switch("alpine", changes, [], 0, lambda digest: True)

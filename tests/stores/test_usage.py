@@ -17,7 +17,7 @@ from app.stores.catalog import Catalog, Known
 from app.stores.postgres import PostgresIndex
 from app.stores.redis import RedisMemory
 from tests.stores.conftest import Make
-from tests.stores.values import at_once, digest, entry, unnoted
+from tests.stores.values import at_once, digest, entry, publish
 
 
 def record(
@@ -120,7 +120,7 @@ class TestColdest:
     def test_only_of_those_repositories(self, index: Index) -> None:
         record(index, "a")
         record(index, "b", "debian")
-        index.publish("team", "c", "c", entry("c"), False, lambda: True, unnoted)
+        publish(index.hosted, "team", "c")
         assert cold(index) == ["a"]
         assert cold(index, "alpine", "debian") == ["a", "b"]
         assert index.coldest((), False, 10) == []

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Protocol
 
 from app.resource import Entry
+from app.stores.publications import Changed, Description, Publication
+
+Journal = Callable[[Mapping[str, int]], None]
 
 
 def digest(text: str) -> str:
@@ -32,8 +36,43 @@ def entry(text: str = "a", fence: int = 1) -> Entry:
     )
 
 
-def unnoted(_: int) -> None:
+def unnoted(_: Mapping[str, int]) -> None:
     """A journal that keeps nothing."""
+
+
+class Changing(Protocol):
+    """Index.hosted, or a Catalog."""
+
+    def change(
+        self,
+        repository: str,
+        new: Sequence[Publication],
+        gone: Sequence[str],
+        present: Callable[[str], bool],
+        journal: Journal,
+    ) -> Changed:
+        """See Publications."""
+
+
+def publish(
+    hosted: Changing,
+    repository: str,
+    path: str,
+    what: Entry | None = None,
+    overwrite: bool = True,
+    *,
+    description: Description | None = None,
+    present: bool = True,
+    journal: Journal = unnoted,
+) -> bool:
+    """Publish one file; False where something stands in the way."""
+    new = Publication(path, what or entry(path), overwrite, description)
+    return hosted.change(repository, [new], [], lambda _: present, journal).standing is None
+
+
+def withdraw(hosted: Changing, repository: str, path: str, journal: Journal = unnoted) -> bool:
+    """Withdraw one file; False where it is not there."""
+    return hosted.change(repository, [], [path], lambda _: True, journal).standing is None
 
 
 def at_once(works: Iterable[Callable[[], object]]) -> None:

@@ -48,6 +48,15 @@ def test_the_defaults(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         ("DEBUG", "1", "debug", True),
         ("DEBUG", "off", "debug", False),
         ("AUTH", "open", "auth", "open"),
+        ("AUTH", "header", "auth", "header"),
+        ("AUTH_HEADER", "Remote-User", "auth_header", "Remote-User"),
+        ("REGISTRATION", "open", "registration", "open"),
+        (
+            "OIDC_ISSUERS",
+            "https://a.example.org/x/,http://127.0.0.1:1",
+            "oidc_issuers",
+            ("https://a.example.org/x/", "http://127.0.0.1:1"),
+        ),
         ("ARTIFACTAPI_SNAPSHOT", "/run/snapshot.json", "config_path", Path("/run/snapshot.json")),
         ("ARTIFACTAPI_FILLS_SOCKET", "/run/fills.sock", "fills_socket", Path("/run/fills.sock")),
     ],
@@ -98,13 +107,31 @@ def test_proxies_are_networks() -> None:
         ),
         ("LOG_FORMAT", "xml", 'LOG_FORMAT: "xml" is not json or text'),
         ("DEBUG", "maybe", 'DEBUG: "maybe" is not true or false'),
-        ("AUTH", "none", 'AUTH: "none" is not token or open'),
+        ("AUTH", "none", 'AUTH: "none" is not token or header or open'),
+        ("REGISTRATION", "yes", 'REGISTRATION: "yes" is not closed or open'),
+        ("AUTH_HEADER", "X User", 'AUTH_HEADER: "X User" is not the name of a header such as X-Remote-User'),
+        (
+            "OIDC_ISSUERS",
+            "https://ci.example.org, http://ci.example.org",
+            'OIDC_ISSUERS: "http://ci.example.org" is not an https:// URL: '
+            "whoever is on the way could forge its keys",
+        ),
+        (
+            "OIDC_ISSUERS",
+            "https://me@ci.example.org",
+            "OIDC_ISSUERS: not an address like https://artifacts.example.org (no credentials, no query)",
+        ),
     ],
 )
 def test_a_bad_value_is_one_line(name: str, value: str, line: str) -> None:
     with pytest.raises(ConfigError) as caught:
         from_environment({name: value})
     assert str(caught.value) == line
+
+
+def test_single_sign_on_leaves_no_name_to_be_taken_beforehand() -> None:
+    with pytest.raises(ConfigError, match="REGISTRATION: open beside AUTH=header"):
+        from_environment({"AUTH": "header", "REGISTRATION": "open"})
 
 
 def test_every_bad_value_has_its_line() -> None:
@@ -121,6 +148,6 @@ def test_secrets_stay_out_of_the_representation() -> None:
 
 def test_each_setting_is_documented_once_and_no_internal_one() -> None:
     names = [each.name for each in DOCUMENTED]
-    assert len(set(names)) == len(names) == 24
+    assert len(set(names)) == len(names) == 30
     assert not [name for name in names if name.startswith("ARTIFACTAPI_")]
     assert all(each.default and each.meaning for each in DOCUMENTED)

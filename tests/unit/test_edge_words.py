@@ -83,7 +83,9 @@ def test_only_a_fresh_stored_body_is_kept(state: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "repository", [replace(FILES, kind=Kind.LOCAL), replace(FILES, verify_on_read=True)], ids=["local", "verified"]
+    "repository",
+    [replace(FILES, kind=Kind.LOCAL), replace(FILES, verify_on_read=True), replace(FILES, access="authenticated")],
+    ids=["local", "verified", "private"],
 )
 def test_what_must_be_asked_for_each_time_is_not_kept(repository: Repository) -> None:
     assert kept(resolved(repository, "a.bin"), LEASED) == {}

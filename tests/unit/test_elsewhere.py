@@ -14,7 +14,7 @@ from app.config import from_environment
 from app.resource import Ask, Entry, Kind, Repository, Resource
 from app.shelf import Served
 from app.stores.blobs import Distant
-from app.web.elsewhere import LINK, elsewhere
+from app.web.elsewhere import LINK, PRIVATE, elsewhere
 from app.web.reply import Answer, answer
 
 DIGEST = "ab" * 32
@@ -127,3 +127,12 @@ def test_what_a_client_of_s3_is_told(wanted: dict[str, str]) -> None:
     assert (headers["ETag"], headers["X-Cache"], headers["Content-Length"]) == ('"v1"', "HIT", "0")
     assert not {"Content-Type", "Content-Range", "X-Accel-Redirect"} & headers.keys()
     assert (found.parts, found.cache, len(headers)) == ((), "HIT", len(found.headers))
+
+
+def test_a_link_to_what_is_private_does_not_outlast_the_moment() -> None:
+    private = Resource(Repository("r", Kind.REMOTE, access="ours"), "x.rpm", "x.rpm")
+    told = decided(ask(), private, far=True)
+    assert told is not None
+    assert told.status == 307
+    assert dict(told.headers)["Location"] == f"https://s3.example/bucket/{PRIVATE}?type=application%2Fx-rpm"
+    assert dict(told.headers)["Cache-Control"] == "private"

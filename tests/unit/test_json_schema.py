@@ -30,7 +30,9 @@ def test_the_example_is_valid(validator: Any) -> None:
 
 def test_the_example_shows_each_kind_and_every_format() -> None:
     found = load(EXAMPLE)
-    assert {each.package for each in found.remotes.values()} == set(FORMATS)
+    assert {each.package for each in found.remotes.values()} == {
+        each.name for each in FORMATS.values() if each.proxied
+    }
     assert [each.package for each in found.locals.values()] == ["generic"]
     assert all(found.remotes[name].description for name in found.remotes)
 
@@ -101,7 +103,7 @@ def test_every_key_is_described_and_every_field_has_its_key() -> None:
         assert all(each["description"] for each in parts[name]["properties"].values())
     assert set(parts["Upstream"]["properties"]) == {each.name for each in dataclasses.fields(UpstreamOptions)}
     keys = {key for name in ("Remote", "Local", "Cache") for key in parts[name]["properties"]}
-    assert {each.name for each in dataclasses.fields(Repository)} - keys == {"name", "kind", "members"}
+    assert {each.name for each in dataclasses.fields(Repository)} - keys == {"name", "kind", "members", "signing"}
 
 
 def test_defaults_are_the_dataclasses() -> None:

@@ -13,6 +13,8 @@ from app.formats import FORMATS
 from app.problems import ConfigError
 from app.repositories import load
 
+PROXIED = [name for name, each in FORMATS.items() if each.proxied]
+
 BASE = "https://u.example"
 LIST = "https://m.example/metalink?repo=x"
 DOCKER: dict[str, Any] = {"package": "docker"}
@@ -95,7 +97,10 @@ def refused(document: object) -> list[str]:
             'remotes.a.type: "lokal" is not remote, local or virtual: did you mean "local"?',
         ),
         ('{"remotes": {"a": {"type": []}}}', "remotes.a.type: [] is not remote, local or virtual"),
-        ('{"locals": {"a": {"package": "rpm"}}}', "locals.a.package: rpm is not built in this version: generic here"),
+        (
+            '{"locals": {"a": {"package": "cargo"}}}',
+            f"locals.a.package: cargo is not built in this version: {', '.join(FORMATS)} here",
+        ),
         (
             '{"locals": {"a": {"base_url": "http://b"}}}',
             "locals.a.base_url: belongs to a remote: a local repository has no upstream",
@@ -119,7 +124,7 @@ def test_a_bad_document(text: str, line: str) -> None:
         ({"frobnicate": 1}, "frobnicate: unknown key"),
         ({"overwrite": True}, "overwrite: belongs to a local repository"),
         ({"package": "rpn"}, 'package: "rpn" is not a package type: did you mean "rpm"?'),
-        ({"package": "npm"}, f"package: npm is not built in this version: {', '.join(FORMATS)} here"),
+        ({"package": "npm"}, f"package: npm is not built in this version: {', '.join(PROXIED)} here"),
         ({"package": "apt"}, 'package: "apt" is not a package type: did you mean "deb"?'),
         ({"package": 1}, "package: not a valid string"),
         ({"description": "d" * 1001}, "description: longer than maximum length 1000"),
@@ -128,7 +133,8 @@ def test_a_bad_document(text: str, line: str) -> None:
         ({"on_upstream_gone": "forget"}, "on_upstream_gone: must be one of: keep, drop"),
         # not built yet
         ({"members": ["b"]}, "members: not built in this version: remove the key"),
-        ({"access": "private"}, "access: not built in this version: remove the key"),
+        ({"access": "Our Team"}, "access: not a project's name: 1 to 63 lower-case letters, digits and dashes"),
+        ({"access": None}, "access: field may not be null"),
         ({"rate": 1}, "rate: not built in this version: remove the key"),
         ({"quarantine_new": True}, "quarantine_new: not built in this version: remove the key"),
         ({"quarantine_days": 7}, "quarantine_days: not built in this version: remove the key"),

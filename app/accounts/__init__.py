@@ -1,0 +1,1 @@
+"""Accounts: who somebody is, what they may, and how that is known."""

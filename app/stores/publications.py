@@ -1,0 +1,137 @@
+"""The seam of what is hosted: files published and withdrawn together, what indexes say of them, which are behind.
+
+A *scope* is what one index covers (app/hosting/base.py). Every change of its files counts it up, in that change's
+transaction; a built index says up to which count it tells. As in base.py: "broken" is errors.StoreDown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from app.resource import Entry
+
+
+@dataclass(frozen=True, slots=True)
+class Description:
+    """What the index of `scope` has to know of a file; `also` are further scopes that change with it."""
+
+    scope: str
+    about: str
+    also: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Publication:
+    """One file to record; with `overwrite` it may take another's place. Its key is its path."""
+
+    path: str
+    entry: Entry
+    overwrite: bool = False
+    description: Description | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """What a change came to: `standing` is a path that is there already (or, of those to go, is not), and then
+    nothing was changed; `scopes` are the counts up to which their indexes are to be built."""
+
+    standing: str | None = None
+    scopes: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Described:
+    """A published file with its description's text; `published` in unix seconds."""
+
+    path: str
+    size: int
+    digest: str
+    published: float
+    about: str
+
+
+@dataclass(frozen=True, slots=True)
+class Child:
+    """What is directly in a directory: a file, or (no `entry`) a directory, whose name ends with a slash."""
+
+    name: str
+    entry: Entry | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Indexed:
+    """One index file to record; `lasting` as in app.hosting.base.Built."""
+
+    path: str
+    entry: Entry
+    lasting: bool
+
+
+class Publications(Protocol):
+    """Hosted files and their indexes. Every method raises StoreDown."""
+
+    def change(
+        self,
+        repository: str,
+        new: Sequence[Publication],
+        gone: Sequence[str],
+        present: Callable[[str], bool],
+        journal: Callable[[Mapping[str, int]], None],
+    ) -> Changed:
+        """Record and drop hosted files, all of them or none.
+
+        A path is standing where it is published and not to be overwritten, where it is an index file, or where it
+        is to go and is not there. `present` is asked of each digest, excluding its collection; where bytes are gone,
+        their path is standing. The index gives every file its fence; `journal` is called with the fences by path
+        when all is written and before that is committed: where it raises, nothing was changed.
+        """
+
+    def forget(self, repository: str, path: str, fence: int) -> bool:
+        """Drop a file, if its fence is not newer, without a word to the journal, which said so; True if it was
+        there."""
+
+    def describe(self, repository: str, path: str, fence: int, description: Description | None) -> bool:
+        """Say this of a file that is published already, if its fence is that; its scopes count up. None: it stands in
+        no index."""
+
+    def undescribed(self, repository: str, after: str = "", limit: int = 1000) -> Sequence[tuple[str, Entry]]:
+        """(path, entry) of files with no description that are no index, in the order of their paths, for paging."""
+
+    def scope(self, repository: str, scope: str) -> tuple[int, int]:
+        """(changed, built) of one scope; zeroes where there is none."""
+
+    def unbuilt(self, after: tuple[str, str] = ("", ""), limit: int = 100) -> Sequence[tuple[str, str, int]]:
+        """(repository, scope, changed) of indexes that are behind, in the order of the first two, for paging."""
+
+    def touch(self, repository: str) -> int:
+        """Count up every scope of a repository, so that all its indexes are built again; how many."""
+
+    def items(self, repository: str, scope: str) -> AbstractContextManager[tuple[int, Iterator[Described]]]:
+        """The count and the files of a scope in the order of their paths, as of one moment, in constant memory."""
+
+    def scopes(self, repository: str, after: str = "", limit: int = 1000) -> Sequence[str]:
+        """Scopes that have files, in the order of their bytes, for paging."""
+
+    def children(self, repository: str, directory: str, after: str = "", limit: int = 1000) -> Sequence[Child]:
+        """What is directly in a directory ("" is the root, others end with a slash), in the order of the names'
+        bytes, for paging; as quick where it holds a million files as where it holds a million directories."""
+
+    def switch(
+        self,
+        repository: str,
+        scope: str,
+        built: int,
+        files: Sequence[Indexed],
+        expires: float,
+        now: float,
+        present: Callable[[str], bool],
+    ) -> Sequence[str] | None:
+        """Record a scope's index files, in one transaction, as those of the count `built`; the paths that changed.
+
+        Index files of the scope that are not among them go: lasting ones once `expires` (unix seconds) has come, as
+        the first switch after that sees (`now`). None, and nothing is changed, where a newer count is built already
+        or bytes are gone.
+        """

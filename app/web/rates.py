@@ -1,0 +1,108 @@
+"""How often one may ask: logins 5 times a minute from an address, all else as RATE_TOKEN and RATE_ADDRESS say.
+
+    with a token that is known, RATE_TOKEN set      counted for the token (or its user, where there is none)
+    anything else                                   counted for the address; of IPv6 its /64, which one client has
+    Redis down                                      logins by each process for itself, the rest is not limited
+
+A limit that is set costs every request one more round trip to Redis: the count must be raised before anything is
+looked up, or what is refused would have cost as much as what is served. Unset, nothing asks.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+
+from flask import Flask, current_app, request
+
+from app.config import Settings
+from app.errors import StoreDown, TooManyRequests
+from app.stores.rates import Alone, Shared, parse
+from app.web.auth import principal
+from app.web.node import ask, node
+
+LOGIN = parse("5/minute")
+COUNTED = "artifactapi.counted"  # in the environment of a request that another process, or an outer one, counted
+UNCOUNTED = ("/health", "/metrics", "/api/v1/edges/")  # what watches this server must not be kept from it
+_EXTENSION = "artifactapi.rates"
+
+
+class Rates:
+    """The limits of one process."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._token = parse(settings.rate_token) if settings.rate_token else None
+        self._address = parse(settings.rate_address) if settings.rate_address else None
+        self._personal = self._token is not None and settings.auth != "open"
+        self._shared, self._alone = Shared(settings.redis_url or ""), Alone()
+
+    @property
+    def limited(self) -> bool:
+        """Whether anything but logins is."""
+        return self._token is not None or self._address is not None
+
+    def check(self) -> None:
+        """Count the present request; TooManyRequests."""
+        rate, whose = self._address, f"address {block(ask().client)}"
+        if self._personal and (known := _known()):
+            rate, whose = self._token, known
+        if rate is None:
+            return
+        try:
+            _refuse(self._shared.hit(rate, whose))
+        except StoreDown:
+            return
+
+    def login(self) -> None:
+        """Count a login from the present address; TooManyRequests."""
+        whose = f"login {block(ask().client)}"
+        try:
+            wait = self._shared.hit(LOGIN, whose)
+        except StoreDown:
+            wait = self._alone.hit(LOGIN, whose)
+        _refuse(wait)
+
+    def close(self) -> None:
+        self._shared.close()
+
+
+def install(app: Flask, settings: Settings) -> None:
+    """After failures.install(): an Ask is there then."""
+    rates = app.extensions[_EXTENSION] = Rates(settings)
+    if rates.limited:
+        app.before_request(_count)
+
+
+def rates() -> Rates:
+    found: Rates = current_app.extensions[_EXTENSION]
+    return found
+
+
+def block(address: str) -> str:
+    """Whom an address stands for."""
+    try:
+        found = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return address
+    return address if found.version == 4 else str(ipaddress.ip_network(f"{found}/64", strict=False))
+
+
+def _count() -> None:
+    if COUNTED not in request.environ and not request.path.startswith(UNCOUNTED):
+        request.environ[COUNTED] = "1"  # a text: it goes with what is handed over
+        rates().check()
+
+
+def _known() -> str:
+    """The token or the user that asks, "" where it is nobody, or nobody can tell."""
+    if request.authorization is None and node().settings.auth != "header":
+        return ""
+    try:
+        found = principal()
+    except StoreDown:
+        return ""
+    return f"token {found.token}" if found.token else f"user {found.name}" if found.known else ""
+
+
+def _refuse(wait: float) -> None:
+    if wait:
+        raise TooManyRequests("too many requests", retry_after=wait)

@@ -1,0 +1,77 @@
+"""How often one may ask: by token, by address (IPv6 by its /64), with Redis away; in JSON and in the form of OCI."""
+
+from __future__ import annotations
+
+import pytest
+
+from app.config import ConfigError, from_environment
+from app.web.rates import block
+from tests.api.asking import People, Person, refused
+from tests.http.node import Node
+from tests.http.variant import NOBODY, worker
+
+
+@pytest.mark.parametrize("settings", [{"RATE_ADDRESS": "3/hour", "RATE_TOKEN": "5/hour"}])
+def test_by_token_and_by_address(people: People, node: Node) -> None:
+    one, other = Person(node), Person(node)
+    assert [_root(one) for _ in range(5)] == [200, 200, 200, 429, 429]
+    assert _root(other) == 200
+    root = Person(node, people.root.token)
+    root.address = one.address
+    assert [_root(root) for _ in range(6)] == [200] * 5 + [429], "what has a token is counted for that"
+    one.token = "unknown"
+    assert _root(one) == 429
+    answer = node.client.get("/v2/x/manifests/1", environ_base={"REMOTE_ADDR": one.address})
+    assert (answer.status_code, answer.get_json()["errors"][0]["code"]) == (429, "TOOMANYREQUESTS")
+    assert int(answer.headers["Retry-After"]) > 0
+    for path in ("/health/live", "/metrics"):
+        assert node.client.get(path, environ_base={"REMOTE_ADDR": one.address}).status_code == 200
+
+
+def _root(person: Person) -> int:
+    headers = {"Authorization": f"Bearer {person.token}"} if person.token else {}
+    return person.node.client.get("/", headers=headers, environ_base={"REMOTE_ADDR": person.address}).status_code
+
+
+@pytest.mark.parametrize("settings", [{"RATE_ADDRESS": "2/hour", "TRUSTED_PROXIES": "192.0.2.1"}])
+def test_the_forwarded_address_is_believed_of_a_trusted_proxy_alone(node: Node) -> None:
+    def asked(peer: str, forwarded: str) -> int:
+        headers = {"X-Forwarded-For": forwarded}
+        return node.client.get("/", headers=headers, environ_base={"REMOTE_ADDR": peer}).status_code
+
+    assert [asked("192.0.2.1", f"198.51.100.{number}") for number in range(4)] == [200] * 4
+    assert [asked("203.0.113.9", f"198.51.100.{number}") for number in range(4)] == [200, 200, 429, 429]
+    v6 = [asked("192.0.2.1", f"2001:db8::{number}") for number in range(3)]
+    assert v6 == [200, 200, 429], "one client has the whole /64"
+
+
+def test_what_an_address_stands_for() -> None:
+    assert block("192.0.2.7") == "192.0.2.7"
+    assert block("2001:db8:1:2:3:4:5:6") == "2001:db8:1:2::/64"
+    assert block("fe80::1%eth0") == "fe80::/64"
+    assert block("-") == "-"
+
+
+def test_redis_away(node: Node) -> None:
+    with worker(node, redis_url=NOBODY["redis_url"], rate_address="1/hour") as client:
+        assert [client.get("/").status_code for _ in range(3)] == [200] * 3
+        wrong = {"email": "ada@example.org", "password": "wrong wrong wrong"}
+        answers = [client.post("/api/v1/auth/login", json=wrong) for _ in range(6)]
+        assert [answer.status_code for answer in answers] == [401] * 5 + [429]
+        refused(answers[-1], 429, "too_many_requests")
+
+
+def test_unset_asks_nobody(node: Node) -> None:
+    before = [hook.__name__ for hook in node.app.before_request_funcs[None]]
+    with worker(node, rate_address="1/hour") as client:
+        assert len(client.application.before_request_funcs[None]) == len(before) + 1
+
+
+NO_RATES = ["600", "0/minute", "-1/minute", "1/fortnight", "1.5/second", "99999999/day", "1/minute;2/hour"]
+
+
+@pytest.mark.parametrize("wrong", NO_RATES)
+def test_what_is_no_rate(wrong: str) -> None:
+    with pytest.raises(ConfigError, match=r"RATE_TOKEN: .* is not a rate such as 600/minute"):
+        from_environment({"RATE_TOKEN": wrong})
+    assert from_environment({"RATE_TOKEN": "600/minute"}).rate_token == "600/minute"
