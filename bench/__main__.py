@@ -19,12 +19,14 @@ from bench import (
     fleet_herd,
     herd,
     hits,
+    hosted_rpm,
     hot_path,
     images,
     memory,
     mixed,
     patience,
     picture,
+    published,
     s3,
     sets,
     streams,
@@ -50,6 +52,8 @@ ITEMS: dict[str, Callable[[Site], Iterable[Figure]]] = {
     "fleet-herd": fleet_herd.measure,
     "streams": streams.measure,
     "entries": entries.measure,
+    "hosted-rpm": hosted_rpm.measure,
+    "published": published.measure,
     "patience": patience.measure,
 }
 BESIDE = "patience"  # waits rather than works, so it runs beside the others

@@ -10,13 +10,17 @@ from tests.clients.commands import run
 
 
 class Apk:
-    """One machine's apk; `url` is a v2 repository, or the address of a v3 index (it ends with .adb)."""
+    """One machine's apk; `url` is a v2 repository, or the address of a v3 index (it ends with .adb).
 
-    def __init__(self, command: list[str], home: Path, url: str) -> None:
+    It verifies signatures where it is given the directory of its `keys`, and else none.
+    """
+
+    def __init__(self, command: list[str], home: Path, url: str, keys: Path | None = None) -> None:
         self._home = home
         self.root = home / "root"
         self.root.mkdir(parents=True)
-        options = ["--repositories-file", "/dev/null", "--allow-untrusted", "--arch", ARCH, "--timeout", "20"]
+        trust = ["--keys-dir", str(keys)] if keys else ["--allow-untrusted"]
+        options = ["--repositories-file", "/dev/null", *trust, "--arch", ARCH, "--timeout", "20"]
         self._command = [*command, "--root", str(self.root), *options, "--repository", url]
         self("add", "--initdb", *([] if os.geteuid() == 0 else ["--usermode"]), "--no-network")
 

@@ -11,6 +11,7 @@ import pytest
 
 from tests.conformance.asking import FORMS, Api
 from tests.conformance.prepared import Prepared
+from tests.conformance.pushing import LOCAL_FORMS, Local
 from tests.conftest import require
 from tests.containers.images import Image, image, layer
 from tests.containers.registry import Registry
@@ -118,3 +119,37 @@ def named(node: Stack, registry: Registry) -> Api:
 def made_named(node: Stack, prepared: Prepared) -> Api:
     """made by one address alone, for what takes long."""
     return Api("named", "made", "made.example", "", node, prepared)
+
+
+@pytest.fixture(scope="session")
+def hosting(stack_factory: StackFactory) -> Iterator[Stack]:
+    """The server under test as it is pushed to: `team`, `other`, and `closed`, which strangers do not see."""
+    found: dict[str, dict[str, Any]] = {"team": {}, "other": {}, "closed": {"access": "authenticated"}}
+    document = {"locals": {name: {"package": "docker", **each} for name, each in found.items()}}
+    stack: Stack = stack_factory(document, name="pushing").start()
+    yield stack
+    stack.stop()
+
+
+@pytest.fixture(params=LOCAL_FORMS)
+def local(request: pytest.FixtureRequest, hosting: Stack) -> Local:
+    """The local repository `team` by each of its addresses, with the right to push."""
+    return Local(request.param, "team", hosting, hosting.token)
+
+
+@pytest.fixture
+def team(hosting: Stack) -> Local:
+    """local by one address alone, for what is the same by both."""
+    return Local("named", "team", hosting, hosting.token)
+
+
+@pytest.fixture
+def closed(hosting: Stack) -> Local:
+    """One that only who is known may read."""
+    return Local("named", "closed", hosting, hosting.token)
+
+
+@pytest.fixture
+def stranger(hosting: Stack) -> Local:
+    """team for who has no token."""
+    return Local("named", "team", hosting, "")

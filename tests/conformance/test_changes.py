@@ -1,4 +1,4 @@
-"""Push and content management are not offered: what their endpoints answer (end-4a to end-7b, end-9 to end-11)."""
+"""Nobody pushes to a remote: what push and content management answer there (end-4a to end-7b, end-9 to end-11)."""
 
 from __future__ import annotations
 

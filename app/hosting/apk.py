@@ -1,0 +1,152 @@
+"""How Alpine packages are hosted: one signed index for each architecture's directory.
+
+    <any>/<arch>/<name>-<version>.apk     PUT; or POST to any of its directories
+    <any>/<arch>/APKINDEX.tar.gz          built: a tar of DESCRIPTION and APKINDEX, its signature a gzip member before
+    <any>/<arch>/<signing_key_name>       built: the public key, for /etc/apk/keys
+
+Source: apk-tools, src/app_index.c, src/extract_v2.c; abuild, abuild-sign.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import shutil
+import tarfile
+from collections.abc import Iterable, Iterator
+from itertools import chain
+from pathlib import Path
+
+from app.errors import BadRequest, MethodNotAllowed
+from app.hosting import apk_package, apk_signature
+from app.hosting.apk_package import NOARCH, Package
+from app.hosting.archives import judged
+from app.hosting.base import BINARY, Accepted, Build, Built, Contents, Described, Host, New, Post
+from app.resource import Repository
+
+INDEX = "APKINDEX.tar.gz"
+LONGEST_DESCRIPTION = 160  # bytes that apk shows
+_BLOCK = 512
+ARCHITECTURES = frozenset(  # doc/apk-package.5
+    (
+        *("aarch64", "arc700", "archs", "armeb", "armel", "armhf", "armv7", "loongarch64", "loongarchx32", "mips"),
+        *("mips64", "mips64el", "mipsel", "ppc", "ppc64", "ppc64le", "riscv32", "riscv64", "s390x", "sh2eb", "sh3"),
+        *("sh4", "wasi32", "wasi64", "x86", "x86_64"),
+    )
+)
+
+
+class _Apk(Host):
+    __slots__ = ()
+    methods = ("PUT", "POST", "DELETE")
+
+    def accept(self, post: Post, contents: Contents) -> Accepted:
+        """See Host; a PUT names the file, a POST its directory or one above."""
+        if post.method == "DELETE":
+            return Accepted(gone=[post.path], status=204)
+        if post.method not in self.methods:
+            raise MethodNotAllowed("a package is sent with PUT or POST", ("GET", "HEAD", *self.methods))
+        if len(post.files) > 1:
+            raise BadRequest("one package is published at a time", code="bad_multipart")
+        if post.method == "PUT" and not post.path.endswith(".apk"):
+            raise BadRequest("this repository takes packages: PUT <arch>/<name>-<version>.apk", code="bad_path")
+        upload = post.file.upload
+        with judged(), upload.path.open("rb") as file:
+            package = apk_package.read(file)
+        directory = _directory(post, package)
+        entry = package.entry(directory.rpartition("/")[2])
+        return Accepted([New(f"{directory}/{package.file}", upload, BINARY, scope=directory, about=entry)])
+
+    def describe(self, path: str, file: Path) -> Described | None:
+        """See Host."""
+        directory, _, name = path.rpartition("/")
+        with judged(), file.open("rb") as body:
+            package = apk_package.read(body)
+        return Described(directory, package.entry(directory.rpartition("/")[2])) if name == package.file else None
+
+    def build(self, build: Build) -> Iterable[Built]:
+        """See Host."""
+        items = iter(build.items)
+        first = next(items, None)
+        if first is None:
+            return
+        packed = _packed(build, (each.about for each in chain([first], items)))
+        signing = build.repository.signing
+        if not signing.key:
+            yield Built(f"{build.scope}/{INDEX}", packed, "application/gzip")
+            return
+        name = key_name(build.repository)
+        yield Built(f"{build.scope}/{name}", apk_signature.public_key(signing), "application/x-pem-file")
+        with packed.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").digest()
+        member = f".SIGN.{apk_signature.ALGORITHM}.{name}"
+        signature = gzip.compress(_member(member, apk_signature.signature(signing, digest)), mtime=0)
+        yield Built(f"{build.scope}/{INDEX}", _behind(signature, packed, build.scratch()), "application/gzip")
+
+
+HOST = _Apk()
+
+
+def key_name(repository: Repository) -> str:
+    """The file in /etc/apk/keys by which clients verify."""
+    return repository.signing.name or f"{repository.name}.rsa.pub"
+
+
+def _directory(post: Post, package: Package) -> str:
+    """Where the package belongs; BadRequest where the request says otherwise."""
+    above, _, last = post.path.rstrip("/").rpartition("/")
+    if post.method == "PUT":
+        arch = above.rpartition("/")[2]
+        fits = package.arch == arch or (package.arch == NOARCH and arch in ARCHITECTURES)
+        if not fits or last != package.file:
+            raise BadRequest(f"apk asks for this package as {_right(above, package)}", code="bad_path")
+        return above
+    whole = post.path.rstrip("/")
+    if last == package.arch or (package.arch == NOARCH and last in ARCHITECTURES):
+        return whole
+    if package.arch == NOARCH or last in ARCHITECTURES:
+        raise BadRequest(f"apk asks for this package as {_right(whole, package)}", code="bad_path")
+    return f"{whole}/{package.arch}".lstrip("/")
+
+
+def _right(directory: str, package: Package) -> str:
+    """The path that it should have, as far as that is known."""
+    above, _, last = directory.rpartition("/")
+    known = last in ARCHITECTURES or last == NOARCH or not last
+    arch = "<architecture>" if package.arch == NOARCH else package.arch
+    return "/".join(part for part in (above if known else directory, arch, package.file) if part)
+
+
+# -- the index ----------------------------------------------------------------------------------------------
+
+
+def _packed(build: Build, entries: Iterator[str]) -> Path:
+    """The index as one gzip member, ended by the tar's end mark."""
+    text, packed = build.scratch(), build.scratch()
+    with text.open("wb") as file:
+        for entry in entries:
+            file.write(f"{entry}\n".encode())
+        size = file.tell()
+    words = (build.repository.description or build.repository.name).replace("\n", " ").encode()
+    with packed.open("wb") as file, gzip.GzipFile("", "wb", 6, file, mtime=0) as tar, text.open("rb") as index:
+        tar.write(_member("DESCRIPTION", words[:LONGEST_DESCRIPTION]) + _header("APKINDEX", size))
+        shutil.copyfileobj(index, tar, 1 << 20)
+        tar.write(b"\0" * (-size % _BLOCK + 2 * _BLOCK))
+    return packed
+
+
+def _header(name: str, size: int) -> bytes:
+    member = tarfile.TarInfo(name)
+    member.size, member.uname, member.gname = size, "root", "root"
+    return member.tobuf(tarfile.USTAR_FORMAT)
+
+
+def _member(name: str, body: bytes) -> bytes:
+    return _header(name, len(body)) + body + b"\0" * (-len(body) % _BLOCK)
+
+
+def _behind(head: bytes, tail: Path, into: Path) -> Path:
+    with into.open("wb") as file, tail.open("rb") as rest:
+        file.write(head)
+        shutil.copyfileobj(rest, file, 1 << 20)
+    return into

@@ -1,0 +1,137 @@
+"""How Debian packages are hosted: a pool by distribution and component, and one signed index a distribution.
+
+    pool/<distribution>/<component>/<name>_<version>_<arch>.deb     one place for each package; deb_index.py: dists/
+
+Where a package goes is said by the path, or by `distribution` and `component`: in the query, as fields of a form, or
+as the parameters that Artifactory's users write (`;deb.distribution=stable;deb.component=main`). A path as archives
+have them (pool/main/h/hello/) says the component. What is not said is stable, and main.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from app import paths
+from app.errors import BadRequest, MethodNotAllowed, Unprocessable
+from app.hosting import deb_index, deb_package
+from app.hosting.archives import judged
+from app.hosting.base import Accepted, Build, Built, Contents, Described, Host, New, Post
+from app.hosting.deb_package import ALL, Package
+
+TYPE = "application/vnd.debian.binary-package"
+
+_WHERE = frozenset({"distribution", "component"})
+_PARAMETERS = _WHERE | {"architecture"}
+_WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+~_-]{0,63}")
+_DIRECTORY = re.compile(rf"pool/({_WORD.pattern})/({_WORD.pattern})/?")
+_POOL = re.compile(rf"pool/({_WORD.pattern})/({_WORD.pattern})/([^/]+\.deb)")
+_LOOSE = re.compile(r"(?:pool/)?[^/]+\.deb")
+_ARCHIVE = re.compile(
+    rf"pool/(?P<component>{_WORD.pattern})/(?P<prefix>(?:lib)?[a-z0-9])/(?P<source>[^/]+/)?(?P=prefix)[^/]*\.deb"
+)
+_COMPONENTS = frozenset({"main", "contrib", "non-free", "non-free-firmware", "restricted", "universe", "multiverse"})
+_SOURCE = re.compile(r".*\.(?:dsc|changes|buildinfo|diff\.gz|tar\.[a-z0-9]+|asc)")
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where in the repository a package belongs."""
+
+    distribution: str = "stable"
+    component: str = "main"
+
+    def path(self, package: Package) -> str:
+        return f"pool/{self.distribution}/{self.component}/{package.file}"
+
+
+class _Deb(Host):
+    __slots__ = ()
+    methods = ("PUT", "POST", "DELETE")
+
+    def accept(self, post: Post, contents: Contents) -> Accepted:
+        """See Host. A file that was sent with parameters is published where they say, whatever its path."""
+        if post.method == "DELETE":
+            return Accepted(gone=[post.path], status=204)
+        if post.method not in self.methods:
+            raise MethodNotAllowed("a package is sent with PUT or POST", ("GET", "HEAD", *self.methods))
+        if len(post.files) > 1:
+            raise BadRequest("one package is published at a time", code="bad_multipart")
+        sent, (path, given) = post.file, _parameters(post)
+        _refuse_others(path, sent.filename)
+        place = _place(path, given, post.method)
+        with judged(), sent.upload.path.open("rb") as file:
+            package = deb_package.read(file)
+        right = (place or Place()).path(package)
+        if (
+            post.method == "PUT"
+            and not _WHERE & given.keys()
+            and (place is None or path.rpartition("/")[2] != package.file)
+        ):
+            raise BadRequest(f"this package belongs at {right}", code="bad_path")
+        if package.arch not in (ALL, given.get("architecture", package.arch)):
+            raise BadRequest(f"the package is for {package.arch}, not for {given['architecture']}")
+        new = New(right, sent.upload, TYPE, scope=right.split("/")[1], about=_about(package))
+        return Accepted([new], headers=(("Location", paths.join(post.address, right)),))
+
+    def describe(self, path: str, file: Path) -> Described | None:
+        """See Host."""
+        match = _POOL.fullmatch(path)
+        with judged(), file.open("rb") as body:
+            package = deb_package.read(body)
+        if match is None or match[3] != package.file:
+            return None
+        return Described(match[1], _about(package))
+
+    def build(self, build: Build) -> Iterable[Built]:
+        """See Host."""
+        return deb_index.written(build)
+
+
+HOST = _Deb()
+
+
+def _about(package: Package) -> str:
+    return f"{package.arch}\n{package.stanza}"
+
+
+def _refuse_others(path: str, filename: str) -> None:
+    for name in (path, filename):
+        if _SOURCE.fullmatch(name):
+            raise Unprocessable("source packages are not hosted here: send the .deb files", code="not_a_package")
+
+
+def _parameters(post: Post) -> tuple[str, Mapping[str, str]]:
+    """The path without parameters, and what they and the request say by name; BadRequest for many values."""
+    path, *matrix = post.path.split(";")
+    pairs = (each.partition("=") for each in matrix)
+    said: list[tuple[str, str]] = [(name, value) for name, _, value in pairs]
+    said += [(name, value) for name, values in post.fields.items() for value in values]
+    said += post.query.items()
+    found: dict[str, str] = {}
+    for name, value in said:
+        key = name.removeprefix("deb.")
+        if key not in _PARAMETERS:
+            continue
+        if not _WORD.fullmatch(value) or found.get(key, value) != value:
+            raise BadRequest(f"one {key}, of letters, digits and .+~_-, is what a package can be published in")
+        found[key] = value
+    return path, found
+
+
+def _place(path: str, given: Mapping[str, str], method: str) -> Place | None:
+    """Where a package belongs as far as the request says; None where it does not."""
+    if _WHERE & given.keys():
+        return replace(Place(), **{name: given[name] for name in _WHERE & given.keys()})
+    if (match := _ARCHIVE.fullmatch(path)) and (match["source"] or match["component"] in _COMPONENTS):
+        return Place(component=match["component"])
+    if _LOOSE.fullmatch(path):
+        return Place()
+    match = _POOL.fullmatch(path) or (_DIRECTORY.fullmatch(path) if method == "POST" else None)
+    if match is not None and match[1] not in _COMPONENTS:
+        return Place(match[1], match[2])
+    if method == "POST" and path:
+        raise BadRequest("POST to the repository itself, or to pool/<distribution>/<component>", code="bad_path")
+    return None

@@ -1,0 +1,225 @@
+"""How Python packages are hosted: twine's and uv's upload, the index's pages, yanked versions.
+
+    POST   ""  or  legacy/               an upload                          (docs.pypi.org/api/upload)
+    POST   <project>/<version>/yank      yank that version; the body is the reason (PEP 592)
+    DELETE <project>/<version>/yank      take that back
+    DELETE packages/<project>/<file>     the file, its metadata and its signature
+
+    packages/<project>/<file>            about: {"version", "requires_python", "metadata"}     scope: <project>
+    packages/<project>/<file>.asc        about: {"signs": <file>}                              scope: <project>
+    packages/<project>/<file>.metadata   a wheel's METADATA (PEP 658)                          no scope
+    yanked/<project>/<version>           the reason; about: {"yanks": version, "reason"}       scope: <project>
+
+Each project is one scope, and the list of all of them is the scope "".
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from packaging.version import InvalidVersion, Version
+
+from app import paths
+from app.errors import BadRequest, NotFound
+from app.formats.pypi import HTML, HTML_V1, JSON_V1, VARIANTS, normalised
+from app.formats.pypi_pages import File, Project, project_html, project_json, root_html, root_json
+from app.hosting import pypi_upload
+from app.hosting.archives import judged
+from app.hosting.base import Accepted, Build, Built, Contents, Described, Host, Item, New, Page, Post
+from app.hosting.pypi_files import inside, named
+from app.resource import Ask
+
+ROOT = ""  # the scope of the list of projects
+_YANK = re.compile(r"(?P<project>[^/]+)/(?P<version>[^/]+)/yank")
+_FILE = re.compile(r"packages/(?P<project>[^/]+)/(?P<file>[^/]+)")
+_YANKED = re.compile(r"yanked/(?P<project>[^/]+)/(?P<version>[^/]+)")
+_PAGE = re.compile(r"simple(?:/(?P<project>[^/]+))?(?P<slash>/?)")
+_REASON = 1000  # bytes
+
+
+class PyPI(Host):
+    """Uploads by form; pages by project."""
+
+    __slots__ = ()
+    methods = ("POST", "DELETE")
+
+    def turn(self, post: Post) -> str | None:
+        """See Host: a version is yanked as long as it has files."""
+        found = _YANK.fullmatch(post.path) or (post.method == "DELETE" and _FILE.fullmatch(post.path))
+        return f"project {normalised(found['project'])}" if found else None
+
+    def accept(self, post: Post, contents: Contents) -> Accepted:
+        """See Host."""
+        if found := _YANK.fullmatch(post.path):
+            return _yank(post, contents, normalised(found["project"]), found["version"])
+        if post.method == "DELETE":
+            return _delete(post.path, contents)
+        if post.path.rstrip("/") not in ("", "legacy"):
+            raise NotFound("packages are uploaded to the repository's own URL, or to legacy/ below it")
+        return _uploaded(post, contents)
+
+    def describe(self, path: str, file: Path) -> Described | None:
+        """See Host."""
+        if found := _YANKED.fullmatch(path):
+            reason = file.read_text(encoding="utf-8")
+            return Described(found["project"], _about(yanks=found["version"], reason=reason))
+        found = _FILE.fullmatch(path)
+        if found is None or path.endswith(".metadata"):
+            return None
+        if path.endswith(".asc"):
+            return Described(found["project"], _about(signs=found["file"].removesuffix(".asc")))
+        return Described(found["project"], _described(file, found["file"])[0], (ROOT,))
+
+    def build(self, build: Build) -> Iterable[Built]:
+        """See Host."""
+        if build.scope == ROOT:
+            names = list(_projects(build.contents))
+            return _variants("simple/", root_html(names), root_json(names))
+        project = _project(build.scope, build.items)
+        if not project.files:
+            return ()
+        return _variants(f"simple/{build.scope}/", project_html(project), project_json(project))
+
+    def page(self, ask: Ask, contents: Contents, address: str) -> Page | None:
+        """See Host: a redirect to the one spelling of a page's address (PEP 503), relative to the one asked for."""
+        found = _PAGE.fullmatch(ask.path)
+        if found is None:
+            return None
+        project = found["project"] or ""
+        if found["slash"] and project == normalised(project):
+            return None
+        target = f"{normalised(project) or 'simple'}/"
+        target = f"../{target}" if found["slash"] else target
+        query = f"?{ask.query}" if ask.query else ""
+        return Page(b"", HTML, 301, (("Location", paths.quote(target) + query),))
+
+
+HOST = PyPI()
+
+
+# -- what changes ---------------------------------------------------------------------------------------------
+
+
+def _uploaded(post: Post, contents: Contents) -> Accepted:
+    form = pypi_upload.form(post)
+    project, gone = form.told.project, []
+    path = f"packages/{project}/{form.filename}"
+    about, metadata = _described(form.file.path, form.filename)
+    new = [New(path, form.file, scope=project, about=about, also=(ROOT,))]
+    if form.told.wheel:
+        new.append(New(f"{path}.metadata", metadata, "text/plain; charset=utf-8"))
+    if form.signature is not None:
+        about = _about(signs=form.filename)
+        new.append(New(f"{path}.asc", form.signature, "text/plain", scope=project, about=about))
+    elif post.repository.overwrite and contents.find(f"{path}.asc") is not None:
+        gone.append(f"{path}.asc")  # it signed what was there before
+    answer = {"project": project, "version": form.told.version, "path": path}
+    return Accepted(new, gone, status=200, answer=answer)
+
+
+def _described(file: Path, filename: str) -> tuple[str, bytes]:
+    """(about, metadata) of a wheel or source distribution; Unprocessable "not_a_package"."""
+    told = named(filename)
+    with judged():
+        said = inside(file, told, filename)
+    metadata = hashlib.sha256(said.metadata).hexdigest() if told.wheel else ""
+    return _about(version=told.version, requires_python=said.requires_python, metadata=metadata), said.metadata
+
+
+def _about(**said: str) -> str:
+    return json.dumps(said, separators=(",", ":"))
+
+
+def _yank(post: Post, contents: Contents, project: str, version: str) -> Accepted:
+    version = _version(version)
+    known = {json.loads(each.about).get("version") for each in contents.items(project)}
+    if version not in known:
+        raise NotFound("no file of that version is published", code="file_not_found")
+    path = f"yanked/{project}/{version}"
+    if post.method == "DELETE":
+        return Accepted(gone=[path], status=204)
+    reason = _reason(post)
+    about = _about(yanks=version, reason=reason)
+    new = New(path, reason.encode(), "text/plain; charset=utf-8", scope=project, about=about, replace=True)
+    return Accepted([new], status=200, answer={"project": project, "version": version, "yanked": reason or True})
+
+
+def _version(text: str) -> str:
+    """As it is published: normalised."""
+    try:
+        return str(Version(text))
+    except InvalidVersion as error:
+        raise BadRequest("that is no version (PEP 440)", code="bad_path") from error
+
+
+def _reason(post: Post) -> str:
+    if post.file.upload.size > _REASON:
+        raise BadRequest(f"the reason is longer than {_REASON} bytes", code="bad_reason")
+    try:
+        reason = post.file.upload.path.read_bytes().decode().strip()
+    except UnicodeDecodeError as error:
+        raise BadRequest("the reason is not UTF-8", code="bad_reason") from error
+    if reason and not reason.isprintable():
+        raise BadRequest("the reason is more than one line of text", code="bad_reason")
+    return reason
+
+
+def _delete(path: str, contents: Contents) -> Accepted:
+    """A file with all that goes with it; with the last one of a version its yank, too."""
+    found = _FILE.fullmatch(path)
+    if found is None or path.endswith((".metadata", ".asc")):
+        raise BadRequest("what is deleted is packages/<project>/<file>; the rest goes with it", code="bad_path")
+    items = {each.path: json.loads(each.about) for each in contents.items(found["project"])}
+    version = items.get(path, {}).get("version")
+    if version is None:
+        raise NotFound("no such file", code="file_not_found")
+    beside = [each for each in (f"{path}.metadata", f"{path}.asc") if contents.find(each) is not None]
+    yanked = f"yanked/{found['project']}/{version}"
+    last = sum(each.get("version") == version for each in items.values()) == 1
+    return Accepted(gone=[path, *beside, *([yanked] if last and yanked in items else [])], status=204)
+
+
+# -- the pages ------------------------------------------------------------------------------------------------
+
+
+def _variants(directory: str, html: bytes, document: bytes) -> Iterator[Built]:
+    for kind, body in ((HTML, html), (HTML_V1, html), (JSON_V1, document)):
+        charset = "; charset=utf-8" if kind == HTML else ""
+        yield Built(directory + VARIANTS[kind], body, kind + charset)
+
+
+def _projects(contents: Contents) -> Iterator[str]:
+    after = ""
+    while names := contents.scopes(after):
+        yield from names
+        after = names[-1]
+
+
+def _project(name: str, items: Iterable[Item]) -> Project:
+    told = [(each, json.loads(each.about)) for each in items]
+    yanked = {about["yanks"]: about["reason"] for _, about in told if "yanks" in about}
+    signed = {about["signs"] for _, about in told if "signs" in about}
+    files = [(Version(about["version"]), each, about) for each, about in told if "version" in about]
+    files.sort(key=lambda each: (each[0], each[1].path))
+    versions = tuple(dict.fromkeys(str(version) for version, _, _ in files))
+    return Project(name, versions, [_page_file(each, about, yanked, signed) for _, each, about in files])
+
+
+def _page_file(item: Item, about: Mapping[str, Any], yanked: Mapping[str, str], signed: set[str]) -> File:
+    filename = item.path.rpartition("/")[2]
+    return File(
+        filename,
+        url=f"../../{paths.quote(item.path)}",
+        digests={"sha256": item.digest},
+        size=item.size,
+        uploaded=item.published,
+        requires_python=about["requires_python"],
+        yanked=yanked.get(about["version"]),
+        metadata={"sha256": about["metadata"]} if about["metadata"] else None,
+        signed=filename in signed,
+    )

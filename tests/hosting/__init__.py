@@ -1,0 +1,1 @@
+"""Teams' own packages, published and installed with each ecosystem's real clients."""

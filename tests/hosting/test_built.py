@@ -1,0 +1,131 @@
+"""What apk's and apt's indexes are built from: the same files make the same bytes, and a lost description is read
+again."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+from collections.abc import Sequence
+from pathlib import Path
+from typing import cast
+
+import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from marshmallow import ValidationError
+
+from app.errors import Unprocessable
+from app.hosting import apk, apk_signature, deb
+from app.hosting.base import Build, Contents, Described, Host, Item
+from app.repositories.keys import LocalSchema
+from app.resource import Kind, Repository, Signing
+from tests.hosting.alpine import Alpine
+from tests.hosting.conftest import Keys
+from tests.hosting.debian import Debian
+
+NOW = 1_700_000_000.0
+
+
+def described(host: Host, path: str, body: bytes, tmp_path: Path) -> Described:
+    (tmp_path / "package").write_bytes(body)
+    found = host.describe(path, tmp_path / "package")
+    assert found is not None
+    return found
+
+
+def built(host: Host, repository: Repository, scope: str, items: Sequence[Item], tmp_path: Path) -> dict[str, bytes]:
+    """Every index file by its path, in the order of their making."""
+    numbers = itertools.count()
+
+    def scratch() -> Path:
+        path = tmp_path / f"scratch{next(numbers)}"
+        path.write_bytes(b"")
+        return path
+
+    build = Build(repository, scope, items, cast(Contents, None), scratch, NOW)
+    return {
+        each.path: each.body if isinstance(each.body, bytes) else each.body.read_bytes() for each in host.build(build)
+    }
+
+
+def items(host: Host, packages: dict[str, bytes], tmp_path: Path) -> list[Item]:
+    return [
+        Item(path, len(body), hashlib.sha256(body).hexdigest(), NOW, described(host, path, body, tmp_path).about)
+        for path, body in sorted(packages.items())
+    ]
+
+
+def test_an_apk_index_is_the_same_for_the_same_packages(tmp_path: Path, keys: Keys) -> None:
+    packages = {f"x86_64/{each.file}": each.body for each in (Alpine("a"), Alpine("b", arch="noarch"))}
+    found = items(apk.HOST, packages, tmp_path)
+    repository = Repository("team", Kind.LOCAL, "apk", description="é" * 300, signing=Signing(keys.rsa))
+    once = built(apk.HOST, repository, "x86_64", found, tmp_path)
+    assert list(once) == ["x86_64/team.rsa.pub", "x86_64/APKINDEX.tar.gz"]
+    assert once == built(apk.HOST, repository, "x86_64", found, tmp_path)
+    assert built(apk.HOST, repository, "x86_64", [], tmp_path) == {}
+
+
+def test_a_debs_index_is_the_same_for_the_same_packages(tmp_path: Path) -> None:
+    packages = {
+        f"pool/s/{component}/{each.file}": each.body
+        for component in ("main", "x")
+        for each in (Debian("a"), Debian("b", arch="all"), Debian("c", arch="armhf"))
+    }
+    found = items(deb.HOST, packages, tmp_path)
+    repository = Repository("team", Kind.LOCAL, "deb", description="two\nlines")
+    once = built(deb.HOST, repository, "s", found, tmp_path)
+    assert once == built(deb.HOST, repository, "s", found, tmp_path)
+    assert len(once) == 2 * 3 * 3 * 2 + 1
+    assert list(once)[-1] == "dists/s/Release"  # it names the others
+    assert once["dists/s/Release"].decode().split("SHA256:")[0].splitlines() == [
+        *("Origin: team", "Label: team", "Suite: s", "Codename: s", "Date: Tue, 14 Nov 2023 22:13:20 UTC"),
+        *("Architectures: all amd64 armhf", "Components: main x", "Description: two lines", "Acquire-By-Hash: yes"),
+    ]
+    assert built(deb.HOST, repository, "s", [], tmp_path) == {}
+
+
+@pytest.mark.parametrize(
+    ("host", "path", "body"),
+    [
+        (apk.HOST, "x86_64/other-1.0-r0.apk", Alpine("a").body),
+        (deb.HOST, "pool/s/main/other_1.0-1_amd64.deb", Debian("a").body),
+        (deb.HOST, "elsewhere/a_1.0-1_amd64.deb", Debian("a").body),
+    ],
+)
+def test_what_is_elsewhere_stands_in_no_index(host: Host, path: str, body: bytes, tmp_path: Path) -> None:
+    (tmp_path / "package").write_bytes(body)
+    assert host.describe(path, tmp_path / "package") is None
+    (tmp_path / "package").write_bytes(b"other bytes")
+    with pytest.raises(Unprocessable):
+        host.describe(path, tmp_path / "package")
+
+
+def pem(key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey, password: str = "") -> str:
+    best = serialization.BestAvailableEncryption(password.encode()) if password else serialization.NoEncryption()
+    return key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.TraditionalOpenSSL, best
+    ).decode()
+
+
+def test_keys_that_cannot_sign_an_apk_index_are_told_apart(keys: Keys) -> None:
+    good = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    for signing in (Signing(keys.rsa), Signing(pem(good)), Signing(pem(good, "secret"), "secret")):
+        apk_signature.check(signing)
+    for signing in (
+        Signing(pem(good, "secret")),
+        Signing(pem(good, "secret"), "wrong"),
+        Signing(pem(good), "not needed"),
+        Signing(keys.openpgp),
+        Signing(keys.rsa_public),
+        Signing("x"),
+        Signing(pem(ec.generate_private_key(ec.SECP256R1()))),
+        Signing(pem(rsa.generate_private_key(public_exponent=65537, key_size=1024))),
+    ):
+        with pytest.raises(ValueError, match="RSA key") as refused:
+            apk_signature.check(signing)
+        assert signing.key[50:90] not in str(refused.value) or len(signing.key) < 90
+        assert "secret" not in str(refused.value)
+        with pytest.raises(ValidationError, match="signing_key"):
+            LocalSchema().load(
+                {"package": "apk", "signing_key": signing.key, "signing_key_password": signing.password or "x"}
+            )

@@ -1,0 +1,224 @@
+"""Python packages: published with twine and uv, installed with pip and uv from nothing but this index."""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from urllib.parse import urljoin
+
+import pytest
+import requests
+from twine.commands.upload import skip_upload
+
+from app.formats.pypi import HTML, HTML_V1, JSON_V1
+from tests.clients.commands import CommandFailedError, run
+from tests.hosting import wheels
+from tests.hosting.conftest import TOKEN
+from tests.hosting.wheels import AUTH, page, publish
+from tests.stack import Stack
+
+PIP = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--no-cache-dir"]
+UV = [sys.executable, "-m", "uv"]
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    return tmp_path / "home"
+
+
+def with_login(url: str) -> str:
+    return url.replace("://", f"://__token__:{TOKEN}@")
+
+
+def twine(hosted: Stack, home: Path, *files: Path, repository: str = "pypi") -> str:
+    url = f"{hosted.url}/repository/{repository}/"
+    login = ["--username", "__token__", "--password", TOKEN, "--non-interactive", "--disable-progress-bar"]
+    command = [sys.executable, "-m", "twine", "upload", "--repository-url", url, *login]
+    return run([*command, *map(str, files)], home)
+
+
+def uv_publish(hosted: Stack, home: Path, *files: Path, check: bool = False) -> str:
+    url = f"{hosted.url}/repository/pypi"
+    more = ["--check-url", f"{url}/simple/"] if check else []
+    return run([*UV, "publish", "--publish-url", f"{url}/legacy/", "--token", TOKEN, *more, *map(str, files)], home)
+
+
+def pip(home: Path, target: Path, index: str, *what: str) -> str:
+    host = ["--trusted-host", "127.0.0.1", "--target", str(target)]
+    return run([*PIP, "install", "--index-url", index, *host, *what], home)
+
+
+def uv_install(home: Path, target: Path, index: str, what: str) -> str:
+    return run([*UV, "pip", "install", "--no-cache", "--default-index", index, "--target", str(target), what], home)
+
+
+def test_what_twine_and_uv_publish_pip_and_uv_install(hosted: Stack, home: Path, tmp_path: Path) -> None:
+    dist = tmp_path / "dist"
+    python = "Requires-Python: >=3.8"
+    first = [wheels.saved(dist, make("Team.Tool", "1.0", python)) for make in (wheels.wheel, wheels.sdist)]
+    twine(hosted, home, *first)
+    second = [wheels.wheel("Team.Tool", "1.1", "Requires-Dist: team-lib"), wheels.wheel("team-lib", "2.0")]
+    uv_publish(hosted, home, *(wheels.saved(dist, each) for each in second))
+    index = f"{hosted.url}/repository/pypi/simple/"
+    pip(home, tmp_path / "a", index, "team-tool")
+    assert (tmp_path / "a" / "team_tool.py").read_text() == "VERSION = '1.1'\n"
+    assert (tmp_path / "a" / "team_lib.py").exists()
+    uv_install(home, tmp_path / "b", index, "Team_Tool")
+    assert (tmp_path / "b" / "team_tool.py").read_text() == "VERSION = '1.1'\n"
+    pip(home, tmp_path / "c", index, "--no-binary", "team-tool", "team-tool==1.0")
+    assert (tmp_path / "c" / "team_tool.py").read_text() == "VERSION = '1.0'\n"
+    source = ["--no-deps", "--no-binary", ":all:", "--dest", str(tmp_path / "d"), "team.tool==1.0"]
+    run([*PIP, "download", "--index-url", index, *source], home)
+    assert (tmp_path / "d" / "team_tool-1.0.tar.gz").read_bytes() == first[1].read_bytes()
+
+
+def test_hashes_are_checked_and_yanked_versions_are_passed_over(hosted: Stack, home: Path, tmp_path: Path) -> None:
+    made = [wheels.wheel("yankee", version) for version in ("1.0", "1.1")]
+    assert [publish(hosted, each).status_code for each in made] == [200, 200]
+    index = f"{hosted.url}/repository/pypi/simple/"
+    yank = f"{hosted.url}/repository/pypi/yankee/1.1/yank"
+    assert (
+        requests.post(yank, b"breaks on <Mondays>", auth=AUTH, timeout=30).json()["yanked"] == "breaks on <Mondays>"
+    )
+    locked = tmp_path / "requirements.txt"
+    digest = hashlib.sha256(made[0][1]).hexdigest()
+    locked.write_text(f"yankee==1.0 --hash=sha256:{digest}\n")
+    pip(home, tmp_path / "a", index, "--require-hashes", "-r", str(locked))
+    uv_install(home, tmp_path / "b", index, "yankee")
+    assert (tmp_path / "b" / "yankee.py").read_text() == "VERSION = '1.0'\n"
+    assert [each["yanked"] for each in page(hosted, "simple/yankee/").json()["files"]] == [
+        False,
+        "breaks on <Mondays>",
+    ]
+    assert 'data-yanked="breaks on &lt;Mondays&gt;"' in page(hosted, "simple/yankee/", HTML).text
+    assert requests.delete(yank, auth=AUTH, timeout=30).status_code == 204
+    assert [each["yanked"] for each in page(hosted, "simple/yankee/").json()["files"]] == [False, False]
+    assert requests.delete(yank, auth=AUTH, timeout=30).status_code == 404
+    missing = yank.replace("1.1", "9.9")
+    assert requests.post(missing, b"", auth=AUTH, timeout=30).status_code == 404
+
+
+def test_what_is_there_is_not_published_again(hosted: Stack, home: Path, tmp_path: Path) -> None:
+    made = wheels.wheel("again", "1.0")
+    assert publish(hosted, made).status_code == 200
+    refused = publish(hosted, made)
+    assert (refused.status_code, refused.json()["error"]) == (409, "already_published")
+    assert skip_upload(refused, True, None)  # type: ignore[arg-type]  # twine offers --skip-existing for one index only
+    file = wheels.saved(tmp_path / "dist", made)
+    with pytest.raises(CommandFailedError, match="409"):
+        twine(hosted, home, file)
+    assert "already exists" in uv_publish(hosted, home, file, check=True)
+    other = (made[0], wheels.wheel("again", "1.0", "Keywords: other")[1])
+    assert [publish(hosted, each, "open-pypi").status_code for each in (made, other)] == [200, 200]
+    served = page(hosted, f"packages/again/{made[0]}", repository="open-pypi")
+    told = page(hosted, "simple/again/", repository="open-pypi").json()["files"][0]
+    assert served.content == other[1]
+    assert told["hashes"] == {"sha256": hashlib.sha256(other[1]).hexdigest()}
+
+
+def test_a_private_index_is_for_who_may_read_it(hosted: Stack, home: Path, tmp_path: Path) -> None:
+    twine(hosted, home, wheels.saved(tmp_path / "dist", wheels.wheel("secret", "1.0")), repository="private-pypi")
+    index = f"{hosted.url}/repository/private-pypi/simple/"
+    pip(home, tmp_path / "a", with_login(index), "secret")
+    uv_install(home, tmp_path / "b", with_login(index), "secret")
+    for path in ("simple/", "simple/secret/", "simple/Secret", "packages/secret/secret-1.0-py3-none-any.whl"):
+        assert page(hosted, path, repository="private-pypi").status_code in (401, 404), path
+    unknown = requests.post(f"{hosted.url}/repository/pypi/", {":action": "file_upload"}, timeout=30)
+    assert unknown.status_code == 401
+
+
+def test_a_page_has_three_forms(hosted: Stack) -> None:
+    made = wheels.wheel("forms", "1.0", "Requires-Python: >=3.8,<4")
+    assert publish(hosted, made).status_code == 200
+    told = page(hosted, "simple/forms/").json()
+    (file,) = told["files"]
+    assert (told["meta"], told["name"], told["versions"]) == ({"api-version": "1.1"}, "forms", ["1.0"])
+    digest = hashlib.sha256(made[1]).hexdigest()
+    assert file["url"] == f"../../packages/forms/{made[0]}"
+    assert (file["hashes"], file["size"]) == ({"sha256": digest}, len(made[1]))
+    assert (file["requires-python"], file["upload-time"][-1]) == (">=3.8,<4", "Z")
+    metadata = page(hosted, f"packages/forms/{made[0]}.metadata")
+    assert metadata.text.startswith("Metadata-Version: 2.1\nName: forms")
+    digests = {"sha256": hashlib.sha256(metadata.content).hexdigest()}
+    assert file["core-metadata"] == file["dist-info-metadata"] == digests
+    html = page(hosted, "simple/forms/", HTML).text
+    assert f'href="../../packages/forms/{made[0]}#sha256={digest}"' in html
+    assert 'data-requires-python="&gt;=3.8,&lt;4"' in html
+    assert f'data-core-metadata="sha256={digests["sha256"]}"' in html
+    assert {"name": "forms"} in page(hosted, "simple/").json()["projects"]
+    etags = set()
+    for kind in (HTML, HTML_V1, JSON_V1):
+        answer = page(hosted, "simple/forms/", kind)
+        assert (answer.headers["Content-Type"].partition(";")[0], answer.headers["Vary"]) == (kind, "Accept")
+        headers = {"Accept": kind, "If-None-Match": answer.headers["ETag"]}
+        again = requests.get(answer.url, headers=headers, timeout=30)
+        assert (again.status_code, again.content) == (304, b"")
+        head = requests.head(answer.url, headers={"Accept": kind}, timeout=30)
+        assert head.headers["Content-Length"] == str(len(answer.content))
+        etags.add(answer.headers["ETag"])
+        assert page(hosted, f"simple/forms/?format={kind}", "*/*").content == answer.content
+    assert len(etags) == 2
+
+
+def test_names_have_one_spelling(hosted: Stack) -> None:
+    assert publish(hosted, wheels.wheel("Many-Names", "1.0")).status_code == 200
+    for path in ("simple/Many_Names/", "simple/many.names", "simple/many-names", "simple/MANY--names/?format=x"):
+        moved = page(hosted, path)
+        assert moved.status_code == 301, path
+        target = urljoin(moved.url, moved.headers["Location"])
+        assert target.partition("?")[0] == f"{hosted.url}/repository/pypi/simple/many-names/", path
+        assert target.partition("?")[2] == path.partition("?")[2]
+    assert page(hosted, "simple").headers["Location"] == "simple/"
+    assert page(hosted, "simple/no-such-project/").status_code == 404
+
+
+def test_what_is_deleted_leaves_the_index(hosted: Stack) -> None:
+    made = [wheels.wheel("leaving", "1.0"), wheels.sdist("leaving", "1.0"), wheels.wheel("leaving", "2.0")]
+    assert [publish(hosted, each).status_code for each in made] == [200] * 3
+    base = f"{hosted.url}/repository/pypi"
+    assert requests.post(f"{base}/leaving/1.0/yank", b"", auth=AUTH, timeout=30).status_code == 200
+    for number, (name, _) in enumerate(made):
+        file = f"{base}/packages/leaving/{name}"
+        assert requests.delete(f"{file}.metadata", auth=AUTH, timeout=30).status_code == 400
+        assert requests.delete(file, auth=AUTH, timeout=30).status_code == 204
+        assert [page(hosted, f"packages/leaving/{name}{end}").status_code for end in ("", ".metadata")] == [404, 404]
+        assert requests.delete(file, auth=AUTH, timeout=30).status_code == 404
+        if number < 2:
+            left = [each["filename"] for each in page(hosted, "simple/leaving/").json()["files"]]
+            assert left == [each for each, _ in made[number + 1 :]]
+    assert page(hosted, "simple/leaving/").status_code == 404
+    assert page(hosted, "yanked/leaving/1.0").status_code == 404
+    assert {"name": "leaving"} not in page(hosted, "simple/").json()["projects"]
+
+
+def test_a_signature_is_kept_and_attestations_are_refused(hosted: Stack) -> None:
+    name, body = wheels.wheel("signed", "1.0")
+    armoured = b"-----BEGIN PGP SIGNATURE-----\n\nabc\n-----END PGP SIGNATURE-----\n"
+    form = {":action": "file_upload", "name": "signed", "version": "1.0"}
+    url = f"{hosted.url}/repository/pypi/"
+    files = {"content": (name, body)}
+    refused = requests.post(url, form | {"attestations": "[]"}, files=files, auth=AUTH, timeout=30)
+    assert (refused.status_code, "attestations" in refused.json()["message"]) == (400, True)
+    files["gpg_signature"] = (f"{name}.asc", armoured)
+    assert requests.post(url, form, files=files, auth=AUTH, timeout=30).status_code == 200
+    assert page(hosted, "simple/signed/").json()["files"][0]["gpg-sig"] is True
+    assert page(hosted, f"packages/signed/{name}.asc").content == armoured
+    assert requests.delete(f"{url}packages/signed/{name}", auth=AUTH, timeout=30).status_code == 204
+    assert page(hosted, f"packages/signed/{name}.asc").status_code == 404
+
+
+def test_a_form_may_have_many_fields(hosted: Stack) -> None:
+    form = [(":action", "file_upload"), ("name", "wide"), ("version", "1.0"), ("description", "x" * (1 << 20))]
+    form += [("requires_dist", f"other-{number}") for number in range(1000)]
+    files = {"content": wheels.wheel("wide", "1.0")}
+    sent = requests.post(f"{hosted.url}/repository/pypi/", form, files=files, auth=AUTH, timeout=30)
+    assert sent.status_code == 200, sent.text
+
+
+def test_simultaneous_uploads_all_end_up_in_the_index(hosted: Stack) -> None:
+    made = [wheels.wheel("crowd", f"1.{number}") for number in range(16)]
+    with ThreadPoolExecutor(8) as pool:
+        assert set(pool.map(lambda each: publish(hosted, each).status_code, made)) == {200}
+    assert page(hosted, "simple/crowd/").json()["versions"] == [f"1.{number}" for number in range(16)]
