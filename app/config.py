@@ -58,6 +58,8 @@ class Settings:
     accel_redirect: str | None
     pulls_keep: int
     upload_max: int | None
+    projects_max: int
+    repositories_max: int
     fills_socket: Path | None = None
 
     @property
@@ -174,10 +176,14 @@ class _Environment(Schema):
                         "with AUTH=header: the line by which a trusted proxy names the user")
     registration = _line(fields.String, "REGISTRATION", "closed",
                          "open: anybody may make an account; closed: administrators do", **_one_of("closed", "open"))
+    projects_max = _line(fields.Integer, "PROJECTS_MAX", 20,
+                         "how many projects somebody may own who is no administrator", **_whole(0, 10_000))
+    repositories_max = _line(fields.Integer, "REPOSITORIES_MAX", 50,
+                             "how many repositories a project's owners may make through the API", **_whole(0, 10_000))
     oidc_issuers = _line(_read(values.issuers), "OIDC_ISSUERS", (),
                          "issuers of OIDC tokens that CI systems may exchange here, separated by commas", shown="-")
     rate_token = _line(_read(values.rate), "RATE_TOKEN", None,
-                       "how often a token (or a user) may ask, such as 600/minute; unset is no limit")
+                       "how often a user may ask, with all their tokens, such as 600/minute; unset is no limit")
     rate_address = _line(_read(values.rate), "RATE_ADDRESS", None,
                          "how often an address may ask without a known token; unset is no limit")
     snapshot = Parsed(values.place, data_key="ARTIFACTAPI_SNAPSHOT", load_default=None)

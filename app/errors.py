@@ -7,6 +7,7 @@ ArtifactError 500
 +-- NotFound 404
 |   +-- Gone 410                   upstream dropped it, and the remote says to follow
 +-- MethodNotAllowed 405
++-- TooSlow 408                    a body that does not come
 +-- Conflict 409                   published already
 +-- PreconditionFailed 412          what the client says of the state is not so
 +-- TooLarge 413                   more bytes than are taken
@@ -80,6 +81,10 @@ class MethodNotAllowed(ArtifactError):
     def __init__(self, message: str, allow: tuple[str, ...]) -> None:
         super().__init__(message)
         self.allow = allow
+
+
+class TooSlow(ArtifactError):
+    status, code = 408, "too_slow"
 
 
 class Conflict(ArtifactError):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import sys
 import time
 from functools import lru_cache
@@ -12,6 +13,14 @@ _ENCODED = json.JSONEncoder(ensure_ascii=True, separators=(",", ":")).encode  # 
 
 
 SECRETIVE = ("botocore", "boto3", "s3transfer")  # below a warning they tell signatures, tokens and whole links
+
+
+_TOKEN = re.compile(r"aapi(?:_|%5[fF])[A-Za-z0-9_%-]{20,}")  # also one that was cut, or not yet encoded
+
+
+def hidden(text: str) -> str:
+    """Without the tokens in it: npm's logout sends one in a path."""
+    return _TOKEN.sub("***", text) if "aapi" in text else text
 
 
 class JsonLines(logging.Formatter):
@@ -26,7 +35,7 @@ class JsonLines(logging.Formatter):
         line |= getattr(record, "fields", {})
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
-        return _ENCODED(line)
+        return hidden(_ENCODED(line))
 
 
 class TextLines(logging.Formatter):
@@ -38,7 +47,7 @@ class TextLines(logging.Formatter):
         line = f"{_time(record.created)} {record.levelname:<7} {record.getMessage()} {told}".rstrip()
         if record.exc_info:
             line += "\n" + self.formatException(record.exc_info)
-        return line
+        return hidden(line)
 
 
 def configure(form: str, debug: bool = False) -> None:

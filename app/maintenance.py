@@ -140,7 +140,7 @@ def collect(
     require_whole() does.
     """
     require_whole(index, blobs)
-    dropped = sum(index.drop_unknown(known).values()) if known is not None else 0
+    dropped = _drop_unknown(index, blobs, known) if known is not None else 0
     seen = removed = 0
     before = time.time() - grace
     for batch in _batches(blobs.walk()):
@@ -152,6 +152,15 @@ def collect(
         if stop():
             break
     return Collection(seen, removed, dropped)
+
+
+def _drop_unknown(index: Index, blobs: Blobs, known: frozenset[str]) -> int:
+    """The journal learns of it too: a restore would bring the files back, under a name that another team may have."""
+
+    def note(name: str, fence: int) -> None:
+        journal.removed(blobs, index.next_note(), name, fence)
+
+    return sum(index.drop_unknown(known, journal=note).values())
 
 
 def _batches(walked: Iterator[T]) -> Iterator[list[T]]:

@@ -84,6 +84,7 @@ class Repository:
     project: str = ""  # whose writers publish into a local repository; "" leaves it to administrators
     signing: Signing = field(default_factory=lambda: UNSIGNED, repr=False)  # of a local repository's indexes
     repodata_depth: int = 0  # local rpm: how many directories deep its indexes are; 0 is one for all
+    created: float = 0.0  # unix seconds when it was made through the API; 0 for one of remotes.json
 
 
 @dataclass(frozen=True, slots=True)

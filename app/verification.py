@@ -10,6 +10,7 @@ from typing import BinaryIO
 
 from app.errors import StoreDown
 from app.repositories import Repositories
+from app.repositories.directory import Directory
 from app.stores.base import Index, Stored
 from app.stores.blobs import Blobs
 from app.stores.catalog import Catalog
@@ -44,7 +45,12 @@ class Verification:
     `progress` is called often."""
 
     def __init__(
-        self, catalog: Catalog, blobs: Blobs, known: Repositories, progress: Callable[[Tally], None], rate: int = 0
+        self,
+        catalog: Catalog,
+        blobs: Blobs,
+        known: Repositories | Directory,
+        progress: Callable[[Tally], None],
+        rate: int = 0,
     ) -> None:
         self.tally = Tally()
         self._progress = progress

@@ -155,8 +155,8 @@ def believed(claims: Mapping[str, Any], trusts: Iterable[Trust]) -> Role:
 
 
 def _meets(claims: Mapping[str, Any], trust: Trust) -> bool:
-    audience = claims["aud"]
-    if trust.audience not in ([audience] if isinstance(audience, str) else audience):
+    said = claims["aud"]  # one, or a list (RFC 7519, 4.1.3); of anything else nothing is meant
+    if trust.audience not in (said if isinstance(said, list) else [said]):
         return False
     return bool(trust.claims) and all(_said(claims, name) == value for name, value in trust.claims.items())
 

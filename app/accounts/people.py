@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from app.accounts import secrets
 from app.accounts.rights import Principal, Role
 from app.errors import StoreDown
-from app.stores.accounts import Accounts, AccountsMemory, AlreadyTaken, Token, User
+from app.stores.accounts import Accounts, AccountsMemory, AlreadyTaken, Token, User, lowered
 
 if TYPE_CHECKING:
     from app.accounts.oidc import Issuers
@@ -74,7 +74,7 @@ class People:
 
     def principal_named(self, name: str) -> Principal | None:
         """The user of that name, made where there is none; None for a disabled one."""
-        email = name.lower()
+        email = lowered(name)
         return _principal(self.remembered("named", email, lambda: self._named(email)))
 
     def remembered(self, kind: str, key: str, read: Callable[[], Copy]) -> Copy:
@@ -107,6 +107,8 @@ class People:
 
     def register(self, email: str, password: str, full_name: str = "", admin: bool = False) -> User:
         """A new user with a password. Raises AlreadyTaken; ValueError where the password is too short or too long."""
+        if self.store.user_by_email(email) is not None:  # before a hash that costs 19 MiB
+            raise AlreadyTaken(email)
         return self.store.add_user(email, full_name, secrets.hashed(password), admin)
 
     def login(self, email: str, password: str) -> tuple[Token, str] | None:

@@ -1,7 +1,7 @@
 """Who asks, and what they may read, write and manage; pure.
 
     may read   a repository that is public: everybody. `access: authenticated`: whoever is known. A project's: its
-               members, and administrators
+               members, who may write there, and administrators
     may write  a local repository: writers and owners of its project, and administrators
     manage     a project: its owners, and administrators; everything else: administrators
 
@@ -18,6 +18,9 @@ from enum import IntEnum
 from app.resource import Repository
 
 PUBLIC, AUTHENTICATED = "", "authenticated"  # Repository.access, where it is no project's name
+EVERYBODY = "everybody"  # PUBLIC, where people write or read it
+# no project's names: who wrote one as `access` would mean everybody, and give it to whoever made that project
+RESERVED = frozenset({EVERYBODY, AUTHENTICATED, "all", "anonymous", "anybody", "anyone", "everyone", "public"})
 
 
 class Role(IntEnum):
@@ -57,18 +60,22 @@ class Principal:
             return True
         if not self.known or not self._scoped(repository, "read", "write"):
             return False
-        return repository.access == AUTHENTICATED or self.admin or repository.access in self.projects
+        if repository.access == AUTHENTICATED or self.admin:
+            return True
+        return repository.access in self.projects or self._publishes(repository)
 
     def may_write(self, repository: Repository) -> bool:
         """Whether they may publish and withdraw there."""
         if self.administers:
             return True
-        role = self.projects.get(repository.project, 0) if repository.project else 0
-        return (self.admin or role >= Role.WRITER) and self._scoped(repository, "write")
+        return (self.admin or self._publishes(repository)) and self._scoped(repository, "write")
 
     def owns(self, project: str) -> bool:
         """Whether they may change the project, its members and its repositories."""
         return self.administers or ("admin" in self.scopes and self.projects.get(project, 0) >= Role.OWNER)
+
+    def _publishes(self, repository: Repository) -> bool:
+        return bool(repository.project) and self.projects.get(repository.project, 0) >= Role.WRITER
 
     def _scoped(self, repository: Repository, *kinds: str) -> bool:
         allowed = {"admin", *kinds, *(f"{kind}:{repository.name}" for kind in kinds)}

@@ -72,7 +72,7 @@ def check() -> None:
     click.echo(f"{file}: {len(known.remotes)} remotes, {len(known.locals)} locals, {len(known.virtuals)} virtuals")
     for each in every(known):
         click.echo(f"  {each.name}: {each.kind} {each.package} {' '.join(sources(each))}".rstrip())
-    for line in repositories.collisions(every(known)):
+    for line in (*repositories.collisions(every(known)), *repositories.misspelt(every(known))):
         warn(f"{file}: {line}")
 
 

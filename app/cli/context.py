@@ -25,7 +25,7 @@ UNTOLD = (
     f"Redis was not told, so nodes that reach it may serve older copies for up to {FRESH:.0f} s: "
     "set REDIS_URL to the servers' own and run this again"
 )
-NOT_RUNNING = "not running here: start it, or set DATABASE_URL and REDIS_URL"
+NOT_RUNNING = "nothing runs in {} (DATA_DIR): start it, or set DATABASE_URL and REDIS_URL"
 
 
 def settings_given() -> Settings:
@@ -46,7 +46,7 @@ def stores_of(settings: Settings) -> Stores:
     beside = Stores.read(settings.layout.run / commands.URLS)
     database = settings.database_url or (beside and beside.database_url)
     if not database:
-        raise StartError(NOT_RUNNING)
+        raise StartError(NOT_RUNNING.format(settings.data_dir))
     return Stores(database, settings.redis_url or (beside and beside.redis_url) or "unix:///nowhere")
 
 

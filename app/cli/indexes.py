@@ -23,7 +23,7 @@ def reindex(names: tuple[str, ...]) -> None:
     """Write the indexes of local repositories anew, of all or of those named; safe while the server runs.
 
     Files of which no index knows (after a restore) are read first. The exit status is 1 where an index could not be
-    built; the log says why.
+    built, or a file not be read by a defect; the log says why.
     """
     settings = settings_given()
     known = repositories.load(settings.config_path)
@@ -49,4 +49,6 @@ def rewrite(settings: Settings, catalog: Catalog, directory: Directory, names: I
         if built < len(found):
             warn(f"{name}: an index could not be built")
             whole = False
-    return whole
+    if indexer.defects:
+        warn(f"{indexer.defects} files could not be read, by a defect")
+    return whole and not indexer.defects

@@ -17,6 +17,7 @@ from app.config import Settings
 from app.errors import Conflict, StoreDown
 from app.fills import spool
 from app.hosting.tidying import tidy
+from app.repositories.directory import Directory
 from app.shelf import Shelf
 from app.stores.base import Index, Stored
 from app.stores.blobs import Blobs
@@ -54,7 +55,7 @@ class Untouched:
 @click.option(
     "--drop-unknown",
     is_flag=True,
-    help="First forget repositories that remotes.json no longer has, with what was published there.",
+    help="First forget repositories that nobody defines any more (remotes.json, the API), with what is in them.",
 )
 @click.option("--yes", is_flag=True, help="Do not ask whether --drop-unknown may.")
 @click.option("--dry-run", is_flag=True, help="Count, remove nothing; with --drop-unknown: tell what goes.")
@@ -90,6 +91,8 @@ def _may_forget(index: Index, known: frozenset[str], yes: bool, dry_run: bool) -
     unknown = index.drop_unknown(known, dry_run=True)
     for name, entries in unknown.items():
         click.echo(f"not configured: {name}, {entries} entries")
+    if not unknown:
+        click.echo("not configured: none")
     if dry_run or yes or not unknown:
         return not dry_run
     if not sys.stdin.isatty():
@@ -127,11 +130,11 @@ def verify(repository: str | None, rate: int) -> None:
     """
     settings = settings_given()
     known = repositories.load(settings.config_path)
-    if repository is not None and known.get(repository) is None:
-        raise click.UsageError(f"no repository is called {repository}")
-    os.nice(NICE)
-    with catalog_of(settings) as catalog:
-        run = Verification(catalog, compose.blobs(settings), known, Progress(), rate << 20)
+    with catalog_of(settings) as catalog, directory_of(settings, known) as directory:
+        if repository is not None and directory.get(repository) is None:
+            raise click.UsageError(f"no repository is called {repository}")
+        os.nice(NICE)
+        run = Verification(catalog, compose.blobs(settings), directory, Progress(), rate << 20)
         found = [_told(damage) for damage in run.run(repository)]
     for digest in run.tally.unread:
         click.echo(f"unreadable {digest}: the store failed; try again")
@@ -166,7 +169,8 @@ def restore(from_store: bool, force: bool) -> None:
     missing: list[Stored] = []
     with catalog_of(settings) as catalog:
         if not force:
-            _refuse_hosted(catalog.index, known)
+            with directory_of(settings, known) as directory:
+                _refuse_hosted(catalog.index, directory)
         names = [each.name for each in every(known)]
         done = maintenance.restore(catalog, compose.blobs(settings), names, missing.append, warn)
         with directory_of(settings, known) as directory:
@@ -180,7 +184,7 @@ def restore(from_store: bool, force: bool) -> None:
         sys.exit(1)
 
 
-def _refuse_hosted(index: Index, known: repositories.Repositories) -> None:
+def _refuse_hosted(index: Index, known: Directory) -> None:
     for name in known.locals:
         if index.listing(name, limit=1):
             raise Conflict(f"the database has files of {name} already: --force adds what the journal knows beyond it")

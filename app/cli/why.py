@@ -51,6 +51,8 @@ def _application(settings: Settings) -> Iterator[Flask]:
             yield app
         finally:
             own.finish.close()
+            own.repositories.close()
+            own.accounts.close()
 
 
 def lines(told: dict[str, Any]) -> Iterator[str]:

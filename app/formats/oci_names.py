@@ -68,7 +68,7 @@ def parse(path: str) -> Target:
     version, *name, kind, reference = path.split("/") if path.count("/") > 2 else ("", "", "")
     listing = kind == Endpoint.TAGS
     if version != "v2" or kind not in set(Endpoint) or not reference or (listing and reference != "list"):
-        raise NotFound("this is no path of the registry API that can be read", code="unsupported")
+        raise NotFound("this is no path of the registry API: an image is <repository>/<name>", code="unsupported")
     target = Target(Endpoint(kind), "/".join(name), reference)
     if not valid_name(target.name):
         raise BadRequest("this is no name that an image can have", code="name_invalid")

@@ -14,14 +14,15 @@ import hashlib
 import shutil
 import tarfile
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 
-from app.errors import BadRequest, MethodNotAllowed
+from app.errors import BadRequest
 from app.hosting import apk_package, apk_signature
 from app.hosting.apk_package import NOARCH, Package
 from app.hosting.archives import judged
-from app.hosting.base import BINARY, Accepted, Build, Built, Contents, Described, Host, New, Post
+from app.hosting.base import BINARY, Accepted, Build, Built, Contents, Described, New, PackageHost, Post
 from app.resource import Repository
 
 INDEX = "APKINDEX.tar.gz"
@@ -36,18 +37,11 @@ ARCHITECTURES = frozenset(  # doc/apk-package.5
 )
 
 
-class _Apk(Host):
+class _Apk(PackageHost):
     __slots__ = ()
-    methods = ("PUT", "POST", "DELETE")
 
-    def accept(self, post: Post, contents: Contents) -> Accepted:
-        """See Host; a PUT names the file, a POST its directory or one above."""
-        if post.method == "DELETE":
-            return Accepted(gone=[post.path], status=204)
-        if post.method not in self.methods:
-            raise MethodNotAllowed("a package is sent with PUT or POST", ("GET", "HEAD", *self.methods))
-        if len(post.files) > 1:
-            raise BadRequest("one package is published at a time", code="bad_multipart")
+    def take(self, post: Post, contents: Contents) -> Accepted:
+        """See PackageHost; a PUT names the file, a POST its directory or one above."""
         if post.method == "PUT" and not post.path.endswith(".apk"):
             raise BadRequest("this repository takes packages: PUT <arch>/<name>-<version>.apk", code="bad_path")
         upload = post.file.upload
@@ -68,20 +62,15 @@ class _Apk(Host):
         """See Host."""
         items = iter(build.items)
         first = next(items, None)
-        if first is None:
-            return
-        packed = _packed(build, (each.about for each in chain([first], items)))
-        signing = build.repository.signing
-        if not signing.key:
-            yield Built(f"{build.scope}/{INDEX}", packed, "application/gzip")
-            return
-        name = key_name(build.repository)
-        yield Built(f"{build.scope}/{name}", apk_signature.public_key(signing), "application/x-pem-file")
-        with packed.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").digest()
-        member = f".SIGN.{apk_signature.ALGORITHM}.{name}"
-        signature = gzip.compress(_member(member, apk_signature.signature(signing, digest)), mtime=0)
-        yield Built(f"{build.scope}/{INDEX}", _behind(signature, packed, build.scratch()), "application/gzip")
+        if first is not None:
+            yield from _index(build, (each.about for each in chain([first], items)))
+
+    def blank(self, path: str, build: Build) -> Built | None:
+        """See Host."""
+        directory, _, name = path.rpartition("/")
+        known = directory.rpartition("/")[2] in ARCHITECTURES and name in (INDEX, key_name(build.repository))
+        index = _index(replace(build, scope=directory), iter(())) if known else ()
+        return next((each for each in index if each.path == path), None)
 
 
 HOST = _Apk()
@@ -118,6 +107,20 @@ def _right(directory: str, package: Package) -> str:
 
 
 # -- the index ----------------------------------------------------------------------------------------------
+
+
+def _index(build: Build, entries: Iterator[str]) -> Iterator[Built]:
+    packed, signing = _packed(build, entries), build.repository.signing
+    if not signing.key:
+        yield Built(f"{build.scope}/{INDEX}", packed, "application/gzip")
+        return
+    name = key_name(build.repository)
+    yield Built(f"{build.scope}/{name}", apk_signature.public_key(signing), "application/x-pem-file")
+    with packed.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").digest()
+    member = f".SIGN.{apk_signature.ALGORITHM}.{name}"
+    signature = gzip.compress(_member(member, apk_signature.signature(signing, digest)), mtime=0)
+    yield Built(f"{build.scope}/{INDEX}", _behind(signature, packed, build.scratch()), "application/gzip")
 
 
 def _packed(build: Build, entries: Iterator[str]) -> Path:

@@ -25,6 +25,7 @@ _CONTROL = Limits(unpacked=8 << 20, members=100)
 _SIGNATURES = 16
 _LONGEST_INFO = 512 << 10  # bytes of .PKGINFO
 _LONGEST_HEADER = 2000  # bytes of an entry but for its lists: apk has a buffer of 2048
+_LONGEST_LIST = 64_000  # bytes of each list: apk reads no index with a line of 128 KiB, older ones of 64 KiB
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,127}")
 _VERSION = re.compile(
@@ -171,4 +172,7 @@ def _checked(package: Package) -> Package:
             raise ValueError(f"has a {what} that apk does not take: {value[:80]!r}")
     if len("".join(package.once.values()).encode()) > _LONGEST_HEADER:
         raise ValueError(f"says more than {_LONGEST_HEADER} bytes of itself, and apk reads no more")
+    for name, values in package.lists.items():
+        if len(" ".join(values).encode()) > _LONGEST_LIST:
+            raise ValueError(f"has more than {_LONGEST_LIST} bytes of {name}, and apk reads no more")
     return package

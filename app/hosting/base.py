@@ -75,7 +75,8 @@ class New:
     """A file to publish. With `replace` it may take the place of one, whatever the repository says.
 
     `about` is what the index will need to know of it, in a text of the host's own; `scope` is the index it stands in,
-    None for a file that stands in none; `also` are further scopes that change with it; `kept` as in Entry.
+    None for a file that stands in none; `also` are further scopes that change with it, `when_gone` those that change
+    only when it goes; `kept` as in Entry.
     """
 
     path: str
@@ -84,6 +85,7 @@ class New:
     scope: str | None = None
     about: str = ""
     also: tuple[str, ...] = ()
+    when_gone: tuple[str, ...] = ()
     replace: bool = False
     kept: str = ""
 
@@ -113,11 +115,12 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Built:
-    """One index file. `lasting`: an old edition of the index names it, and it stays for a while when a new one does
-    not (a checksum is part of its name). `kept` as in Entry."""
+    """One index file. A `body` that is a file is copied from there before the next one is asked for: it may be
+    yielded twice, or written anew for another. `lasting`: an old edition of the index names it, and it stays for a
+    while when a new one does not (a checksum is part of its name). `kept` as in Entry."""
 
     path: str
-    body: bytes | Path  # a file is moved from there
+    body: bytes | Path
     content_type: str = BINARY
     lasting: bool = False
     kept: str = ""
@@ -141,8 +144,11 @@ class Contents(Protocol):
     def open(self, path: str) -> BinaryIO:
         """Its bytes; NotFound."""
 
-    def items(self, scope: str) -> Iterator[Item]:
-        """The files of one scope in the order of their paths, as of one moment."""
+    def items(self, scope: str, after: str = "") -> Iterator[Item]:
+        """The files of one scope after that path, in the order of their paths, as of one moment."""
+
+    def item(self, path: str) -> Item | None:
+        """One file that stands in an index, without the others."""
 
     def scopes(self, after: str = "", limit: int = 1000) -> Sequence[str]:
         """Scopes that have a file, in the order of their bytes, for paging."""
@@ -199,7 +205,7 @@ class Host:
         if post.method != "PUT":
             raise MethodNotAllowed("a file is sent with PUT", ("GET", "HEAD", *self.methods))
         if not post.path or post.path.endswith("/"):
-            raise BadRequest("a file needs a name", code="bad_path")
+            raise BadRequest("a file needs a name, and a directory's address a slash at its end", code="bad_path")
         return Accepted([New(post.path, post.file.upload, post.file.content_type)])
 
     def describe(self, path: str, file: Path) -> Described | None:
@@ -220,10 +226,20 @@ class Host:
         own = type(self)
         return own.describe is not Host.describe or own.describe_in is not Host.describe_in
 
+    @property
+    def waits(self) -> bool:
+        """Whether a change may have to wait: for its index, or for its turn."""
+        return self.indexed or type(self).turn is not Host.turn
+
     def build(self, build: Build) -> Iterable[Built]:
         """Every index file of one scope, none where it has no files any more; body by body, the one that names the
         others last. Deterministic but for `now`."""
         return ()
+
+    def blank(self, path: str, build: Build) -> Built | None:
+        """The index file of that path (as a Format keys it) while nothing is published: clients are set up before the
+        first package. `build` is of no items; not asked for once there is any."""
+        return None
 
     def personal(self, path: str) -> bool:
         """Whether page() has to know who asks (Ask.user); of what is public nobody else is asked."""
@@ -232,3 +248,24 @@ class Host:
     def page(self, ask: Ask, contents: Contents, address: str) -> Page | None:
         """The answer to a GET or HEAD that no stored file is; `address` as in Post. None: the file of that path."""
         return None
+
+
+class PackageHost(Host):
+    """A host of packages that are sent one at a time, with PUT or POST."""
+
+    __slots__ = ()
+    methods = ("PUT", "POST", "DELETE")
+
+    def accept(self, post: Post, contents: Contents) -> Accepted:
+        """See Host."""
+        if post.method == "DELETE":
+            return Accepted(gone=[post.path], status=204)
+        if post.method not in self.methods:
+            raise MethodNotAllowed("a package is sent with PUT or POST", ("GET", "HEAD", *self.methods))
+        if len(post.files) > 1:
+            raise BadRequest("one package is published at a time", code="bad_multipart")
+        return self.take(post, contents)
+
+    def take(self, post: Post, contents: Contents) -> Accepted:
+        """accept(), of the package that was sent."""
+        raise NotImplementedError

@@ -15,10 +15,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from app import paths
-from app.errors import BadRequest, MethodNotAllowed, Unprocessable
+from app.errors import BadRequest, Unprocessable
 from app.hosting import deb_index, deb_package
 from app.hosting.archives import judged
-from app.hosting.base import Accepted, Build, Built, Contents, Described, Host, New, Post
+from app.hosting.base import Accepted, Build, Built, Contents, Described, New, PackageHost, Post
 from app.hosting.deb_package import ALL, Package
 
 TYPE = "application/vnd.debian.binary-package"
@@ -28,6 +28,7 @@ _PARAMETERS = _WHERE | {"architecture"}
 _WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+~_-]{0,63}")
 _DIRECTORY = re.compile(rf"pool/({_WORD.pattern})/({_WORD.pattern})/?")
 _POOL = re.compile(rf"pool/({_WORD.pattern})/({_WORD.pattern})/([^/]+\.deb)")
+_HEAD = re.compile(rf"dists/({_WORD.pattern})/Release")
 _LOOSE = re.compile(r"(?:pool/)?[^/]+\.deb")
 _ARCHIVE = re.compile(
     rf"pool/(?P<component>{_WORD.pattern})/(?P<prefix>(?:lib)?[a-z0-9])/(?P<source>[^/]+/)?(?P=prefix)[^/]*\.deb"
@@ -47,18 +48,11 @@ class Place:
         return f"pool/{self.distribution}/{self.component}/{package.file}"
 
 
-class _Deb(Host):
+class _Deb(PackageHost):
     __slots__ = ()
-    methods = ("PUT", "POST", "DELETE")
 
-    def accept(self, post: Post, contents: Contents) -> Accepted:
-        """See Host. A file that was sent with parameters is published where they say, whatever its path."""
-        if post.method == "DELETE":
-            return Accepted(gone=[post.path], status=204)
-        if post.method not in self.methods:
-            raise MethodNotAllowed("a package is sent with PUT or POST", ("GET", "HEAD", *self.methods))
-        if len(post.files) > 1:
-            raise BadRequest("one package is published at a time", code="bad_multipart")
+    def take(self, post: Post, contents: Contents) -> Accepted:
+        """See PackageHost. A file that was sent with parameters is published where they say, whatever its path."""
         sent, (path, given) = post.file, _parameters(post)
         _refuse_others(path, sent.filename)
         place = _place(path, given, post.method)
@@ -73,7 +67,9 @@ class _Deb(Host):
             raise BadRequest(f"this package belongs at {right}", code="bad_path")
         if package.arch not in (ALL, given.get("architecture", package.arch)):
             raise BadRequest(f"the package is for {package.arch}, not for {given['architecture']}")
-        new = New(right, sent.upload, TYPE, scope=right.split("/")[1], about=_about(package))
+        _, distribution, component, _ = right.split("/")
+        deb_index.require_room(contents, distribution, component, package.arch)
+        new = New(right, sent.upload, TYPE, scope=distribution, about=_about(package))
         return Accepted([new], headers=(("Location", paths.join(post.address, right)),))
 
     def describe(self, path: str, file: Path) -> Described | None:
@@ -88,6 +84,13 @@ class _Deb(Host):
     def build(self, build: Build) -> Iterable[Built]:
         """See Host."""
         return deb_index.written(build)
+
+    def blank(self, path: str, build: Build) -> Built | None:
+        """See Host. Not of a signed repository: apt takes no signed Release that lists nothing."""
+        found = _HEAD.fullmatch(path)
+        if found is None or build.repository.signing.key:
+            return None
+        return next((each for each in deb_index.blank(replace(build, scope=found[1])) if each.path == path), None)
 
 
 HOST = _Deb()

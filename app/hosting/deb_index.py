@@ -17,15 +17,18 @@ import gzip
 import hashlib
 import lzma
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
-from email.utils import formatdate
+from dataclasses import dataclass, field, replace
+from email.utils import formatdate, parsedate_to_datetime
 from pathlib import Path
 
+from app.errors import Conflict
 from app.hosting import openpgp
-from app.hosting.base import Build, Built, Item
+from app.hosting.base import Build, Built, Contents, Item
+from app.hosting.dating import dated
 from app.hosting.deb_package import ALL
 
-HELD = 1 << 16  # bytes of one list that wait for more
+HELD = 1 << 16  # bytes of one list that wait for more; a smaller file is not copied for each of its names
+MOST = 256  # lists of a distribution: a package builds all of them, with six files each
 PRESET = 1  # xz: six times quicker than its default, and a fifth larger
 PLAIN, ARMOUR = "text/plain; charset=utf-8", "application/pgp-signature"
 TYPES = {"": PLAIN, ".gz": "application/gzip", ".xz": "application/x-xz"}
@@ -74,6 +77,24 @@ def written(build: Build) -> Iterator[Built]:
         yield from _indexes(build, {names: each.path for names, each in lists.items()})
 
 
+def require_room(contents: Contents, distribution: str, component: str, arch: str) -> None:
+    """Conflict where a package of these would make a distribution of too many lists."""
+    directory = f"dists/{distribution}/"
+    if contents.find(f"{directory}{component}/binary-{arch}/Packages") is not None:
+        return
+    components = {each.name for each in contents.children(directory) if each.entry is None}
+    lists = contents.children(f"{directory}{min(components)}") if components else ()
+    all_ = len(components | {f"{component}/"}) * len({each.name for each in lists} | {f"binary-{arch}/"})
+    if all_ > MOST:
+        reason = f"{distribution} would have {all_} lists, one of each component for each architecture"
+        raise Conflict(f"{reason}: {MOST} are the most", code="too_many_lists")
+
+
+def blank(build: Build) -> Iterator[Built]:
+    """The head of a distribution without packages; older than any other, for apt goes back to no older one."""
+    return _heads(build, _release(replace(build, now=0.0), [ALL], ["main"], []).encode())
+
+
 def _paragraph(item: Item) -> str:
     stanza = item.about.partition("\n")[2]
     return f"{stanza}Filename: {item.path}\nSize: {item.size}\nSHA256: {item.digest}\n\n"
@@ -89,18 +110,19 @@ def _indexes(build: Build, lists: dict[tuple[str, str], Path]) -> Iterator[Built
             own, every = lists.get((component, arch)), lists.get((component, ALL))
             packing.pack([path for path in dict.fromkeys((own, every)) if path is not None])
             for suffix, path in packing.files:
+                size = path.stat().st_size
                 with path.open("rb") as file:
                     digest = hashlib.file_digest(file, "sha256").hexdigest()
-                found = _Sum(f"{component}/binary-{arch}/Packages{suffix}", digest, path.stat().st_size)
+                found = _Sum(f"{component}/binary-{arch}/Packages{suffix}", digest, size)
                 sums.append(found)
-                yield from _named_twice(build.scope, found, path, TYPES[suffix])
+                yield from _named_twice(build.scope, found, path.read_bytes() if size < HELD else path, suffix)
     yield from _heads(build, _release(build, architectures, components, sums).encode())
 
 
-def _named_twice(distribution: str, found: _Sum, body: Path, content_type: str) -> Iterable[Built]:
+def _named_twice(distribution: str, found: _Sum, body: bytes | Path, suffix: str) -> Iterable[Built]:
     directory = f"dists/{distribution}/{found.path.rpartition('/')[0]}"
-    yield Built(f"{directory}/by-hash/SHA256/{found.digest}", body, content_type, lasting=True)
-    yield Built(f"dists/{distribution}/{found.path}", body, content_type)
+    yield Built(f"{directory}/by-hash/SHA256/{found.digest}", body, TYPES[suffix], lasting=True)
+    yield Built(f"dists/{distribution}/{found.path}", body, TYPES[suffix])
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,12 +162,13 @@ def _pieces(lists: Sequence[Path]) -> Iterator[bytes]:
 
 def _release(build: Build, architectures: Sequence[str], components: Sequence[str], sums: Sequence[_Sum]) -> str:
     about = " ".join(build.repository.description.split())
+    date = dated(build, f"dists/{build.scope}/Release", _date)
     lines = [
         f"Origin: {build.repository.name}",
         f"Label: {build.repository.name}",
         f"Suite: {build.scope}",
         f"Codename: {build.scope}",
-        f"Date: {formatdate(build.now, usegmt=True).replace('GMT', 'UTC')}",
+        f"Date: {formatdate(date, usegmt=True).replace('GMT', 'UTC')}",
         f"Architectures: {' '.join(architectures)}",
         f"Components: {' '.join(components)}",
         *([f"Description: {about}"] if about else []),
@@ -154,6 +177,10 @@ def _release(build: Build, architectures: Sequence[str], components: Sequence[st
         *(f" {each.digest} {each.size} {each.path}" for each in sorted(sums, key=lambda each: each.path)),
     ]
     return "".join(f"{line}\n" for line in lines)
+
+
+def _date(release: str) -> float:
+    return parsedate_to_datetime(release.partition("\nDate: ")[2].partition("\n")[0]).timestamp()
 
 
 def _heads(build: Build, release: bytes) -> Iterator[Built]:

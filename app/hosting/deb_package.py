@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import BinaryIO
 
+from app.hosting import deb_relations
 from app.hosting.archives import Limits, ar, content, unpack
 from app.hosting.tar import files
 
@@ -92,6 +93,7 @@ def _package(control: str) -> Package:
         raise ValueError(f"has an architecture that Debian does not take: {arch[:80]!r} (such as amd64, arm64, all)")
     if found.get("package-type", [""])[0].endswith(": udeb"):
         raise ValueError("is a udeb: apt installs none")
+    deb_relations.check({field: _value(found, field) for field in found})
     found.pop("package")
     kept = [line for field, lines in found.items() if field not in _OF_THE_INDEX for line in lines]
     return Package(name, version, arch, "".join(f"{line}\n" for line in (f"Package: {name}", *kept)))

@@ -13,7 +13,7 @@ Source: OCI distribution-spec 1.1, Listing Tags, Listing Referrers.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import Any, cast
@@ -69,6 +69,11 @@ def described(target: Target, pushed: Manifest) -> Described | None:
     return Described(Target(Endpoint.REFERRERS, target.name, pushed.subject).path, pushed.about)
 
 
+def _last(given: Mapping[str, str]) -> str:
+    """What a page begins after; no text of Postgres's has a NUL."""
+    return given.get("last", "").partition("\0")[0]
+
+
 # -- tags -----------------------------------------------------------------------------------------------------
 
 
@@ -76,7 +81,7 @@ def _tags(ask: Ask, target: Target, contents: Contents) -> Page:
     given = parameters(canonical(ask.query, PAGING))
     number = min(int(given.get("n", MOST)), MOST)
     found: list[str] = []
-    for tag in _after(target, given.get("last", "").partition("\0")[0], contents):  # no text of Postgres's has a NUL
+    for tag in _after(target, _last(given), contents):
         if len(found) > number:
             break
         found.append(tag)
@@ -115,14 +120,15 @@ def _exists(target: Target, contents: Contents) -> bool:
 
 def _referrers(ask: Ask, target: Target, contents: Contents) -> Page:
     given = parameters(canonical(ask.query, OF_REFERRERS))
-    kind, last = given.get("artifactType", ""), given.get("last", "")
+    kind, last = given.get("artifactType", ""), _last(given)
     found: list[dict[str, Any]] = []
     link: Headers = ()
     size = 0
-    with closing(cast(Any, contents.items(target.path))) as items:  # it holds a connection until it ends
+    after = f"v2/{target.name}/{Endpoint.MANIFESTS}/{last}" if last else ""
+    with closing(cast(Any, contents.items(target.path, after))) as items:  # it holds a connection until it ends
         for item in items:
             about = json.loads(item.about)
-            if about["digest"] <= last or (kind and about.get("artifactType") != kind):
+            if kind and about.get("artifactType") != kind:
                 continue
             size += len(item.about) + 2
             if found and size > ROOM:

@@ -10,17 +10,19 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from app.errors import BadRequest, StoreDown
-from app.formats.oci_names import Endpoint, Target
+from app.formats.oci_names import Endpoint, Target, parse
 from app.hosting.base import BINARY
+from app.hosting.change_turn import turn
 from app.hosting.publish import entry_of, record
 from app.hosting.upload import Upload
 from app.maintenance import require_still_whole
 from app.resource import Digest, Entry, Repository
 from app.shelf import Shelf
 from app.stores.publications import Publication
-from app.stores.uploads import Piece
+from app.stores.uploads import LIFE, Piece
 
 CHUNK = 1 << 20  # bytes read at a time
+PLACES = 100  # that are looked at for a blob to be mounted
 
 
 def blob_path(name: str, digest: Digest) -> str:
@@ -62,22 +64,47 @@ def require_digest(shelf: Shelf, whole: Piece, expected: Digest) -> None:
 
 
 def publish(shelf: Shelf, repository: Repository, path: str, digest: str, size: int) -> None:
-    """Record stored bytes as an image's blob; one that is there and whole is left as it is. Raises StoreDown."""
+    """Record stored bytes as an image's blob; one that is there, whole and not old is left as it is. Raises
+    StoreDown, Unavailable."""
     entry = shelf.catalog.find(repository.name, path).entry
-    if entry is not None and entry.digest == digest and shelf.blobs.exists(digest):
+    if entry is None or entry.digest != digest:
+        _record(shelf, repository, path, digest, size)
+    elif _is_old(shelf, entry) or not shelf.blobs.exists(digest):
+        with turn(shelf.catalog.memory, repository, parse(path).name):
+            _record(shelf, repository, path, digest, size)
+
+
+def renew(shelf: Shelf, repository: Repository, path: str) -> None:
+    """Note that somebody who may push was told of an image's blob, and relies on it, as if it came now: the
+    manifest will follow. Raises StoreDown, Unavailable."""
+    entry = shelf.catalog.find(repository.name, path).entry
+    if entry is None or not _is_old(shelf, entry):
         return
+    with turn(shelf.catalog.memory, repository, parse(path).name):
+        entry = shelf.catalog.find(repository.name, path).entry
+        if entry is not None:
+            _record(shelf, repository, path, entry.digest, entry.size)
+
+
+def _is_old(shelf: Shelf, entry: Entry) -> bool:
+    """Whether garbage collection (docker_unused.py) may soon find it unused, if no manifest names it."""
+    return entry.fetched < shelf.clock() - LIFE / 2
+
+
+def _record(shelf: Shelf, repository: Repository, path: str, digest: str, size: int) -> None:
     require_still_whole(shelf.catalog.index, shelf.blobs)
     new = Publication(path, entry_of(shelf, digest, size, BINARY), overwrite=True)
     record(shelf, repository, [new], [])
 
 
-def elsewhere(shelf: Shelf, digest: Digest) -> Sequence[tuple[str, Entry]]:
-    """(repository, entry) of every place that has these bytes as a blob under that digest."""
+def places(shelf: Shelf, digest: Digest, repositories: Sequence[str]) -> Sequence[tuple[str, str]]:
+    """(repository, image) where that blob is, of these repositories; PLACES at the most, for a layer without any
+    bytes is everywhere."""
     if digest.algorithm != "sha256":
         return []
-    known = shelf.catalog.index.referring(digest.value)
     ending = f"/{Endpoint.BLOBS}/sha256:{digest.value}"
-    return [(each.repository, each.entry) for each in known if each.path.endswith(ending)]
+    known = shelf.catalog.index.named(digest.value, repositories, ending=ending, limit=PLACES)
+    return [(each.repository, each.path.removeprefix("v2/").removesuffix(ending)) for each in known]
 
 
 def _chunks(shelf: Shelf, pieces: Sequence[Piece]) -> Iterator[bytes]:

@@ -46,6 +46,7 @@ def manifest(target: Target, body: bytes, said: str) -> Manifest:
             raise ValueError("a manifest is a JSON object with schemaVersion 2")
         links = [link for link in read_manifest(target, io.BytesIO(body)).links if link.role is Role.LISTED]
         media_type = _media_type(document, said)
+        _require_words(document.get("annotations"))
         subject = _subject(document)
     except (ValueError, RecursionError) as error:
         reason = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
@@ -77,6 +78,15 @@ def _media_type(document: Mapping[str, Any], said: str) -> str:
     if not _shaped(document, listing=told in (INDEX, DOCKER_LIST)):
         raise ValueError(f"its members are not those of {told}")
     return told
+
+
+def _require_words(annotations: object) -> None:
+    """Keys and values are strings (image-spec, annotations.md): a list that told on anything else could not be read
+    by clients, and it is everybody's."""
+    if annotations is None:
+        return
+    if not isinstance(annotations, dict) or not all(isinstance(value, str) for value in annotations.values()):
+        raise ValueError("its annotations are no strings by name")
 
 
 def _shaped(document: Mapping[str, Any], *, listing: bool) -> bool:

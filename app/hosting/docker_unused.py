@@ -1,7 +1,8 @@
 """Which blobs of a local repository of images no manifest of their image names any more, and how they go.
 
-Deleting a manifest leaves its blobs, for others may name them, and a client that pushes sends a blob before its
-manifest. So what is unused is withdrawn by garbage collection, once it is a day old; collect() takes its bytes then.
+Deleting a manifest leaves its blobs, for others may name them, and a client that pushes sends a blob (or finds it
+here) before its manifest. So what is unused is withdrawn by garbage collection, a day after it came, or at least half
+a day after somebody relied on it again (docker_blobs.py); collect() takes its bytes then.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from pathlib import Path
 from app.formats.oci_manifests import read_manifest
 from app.formats.oci_names import Endpoint, Target
 from app.hosting.base import Accepted
-from app.hosting.docker_turn import turn
+from app.hosting.change_turn import turn
 from app.hosting.index import Inside
 from app.hosting.publish import carry_out
 from app.resource import Repository
@@ -25,10 +26,10 @@ PAGE = 500  # names or files read at a time, and files withdrawn in one transact
 
 
 def withdraw_unused(shelf: Shelf, spools: Path, repository: Repository) -> int:
-    """Withdraw what is unused in every image; how many. Raises StoreDown, Unavailable."""
+    """Withdraw what is unused in every image; how many. Raises StoreDown (also without Redis), Unavailable."""
     gone = 0
     for name in _images(shelf, repository):
-        with turn(shelf.catalog.memory, repository, name):
+        with turn(shelf.catalog.memory, repository, name, required=True):
             paths = list(_unused(shelf, repository, name))
             for start in range(0, len(paths), PAGE):
                 carry_out(shelf, spools, repository, Accepted(gone=paths[start : start + PAGE]))

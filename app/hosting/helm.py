@@ -10,10 +10,11 @@ Source: helm.sh/docs/topics/chart_repository; github.com/helm/chartmuseum, "API"
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import closing
 from io import BytesIO
-from itertools import chain
+from itertools import chain, takewhile
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO, cast
 from urllib.parse import parse_qs
 
 from app.errors import BadRequest, MethodNotAllowed, NotFound, Unprocessable
@@ -47,7 +48,7 @@ class Helm(Host):
             return _posted(post, contents)
         if post.path.endswith(SIGNATURE):
             return Accepted([_signature(post.file, contents, post.path)])
-        new, chart = _chart(post.file)
+        new, chart = _chart(post.file, contents)
         if post.path != chart.file:
             raise Unprocessable(f"this chart's file is named {chart.file}", code="not_a_package")
         return Accepted([new], _outdated(post, chart, contents))
@@ -78,7 +79,7 @@ class Helm(Host):
         below = ask.path.removeprefix(API)
         if below == ask.path or (below and below[0] != "/"):
             return None
-        return _page([each for each in below.split("/") if each], _index(contents), ask.query)
+        return _page([each for each in below.split("/") if each], contents, ask.query)
 
 
 HOST = Helm()
@@ -101,15 +102,19 @@ def _posted(post: Post, contents: Contents) -> Accepted:
         )
     if not charts:
         return Accepted([_signature(signatures[0], contents)], answer=SAVED)
-    new, chart = _chart(charts[0])
+    new, chart = _chart(charts[0], contents)
     beside = [_signature(each, contents, f"{chart.file}.prov", charts[0].upload.finish()) for each in signatures]
     return Accepted([new, *beside], () if beside else _outdated(post, chart, contents), answer=SAVED)
 
 
-def _chart(sent: Sent) -> tuple[New, Chart]:
+def _chart(sent: Sent, contents: Contents) -> tuple[New, Chart]:
+    index = contents.find(helm_index.NAME)
+    if index is not None and index.size > helm_index.LARGEST:
+        raise Unprocessable("the repository has too many charts for one index; delete some", code="too_many")
     with judged():
         chart = helm_chart.read(sent.upload.path)
-    return New(chart.file, sent.upload, "", "", helm_index.about(chart)), chart
+        said = helm_index.about(chart)
+    return New(chart.file, sent.upload, "", "", said), chart
 
 
 def _signature(sent: Sent, contents: Contents, path: str = "", digest: str = "") -> New:
@@ -164,20 +169,30 @@ def _index(contents: Contents) -> BinaryIO:
         return BytesIO()
 
 
-def _page(wanted: Sequence[str], index: BinaryIO, query: str) -> Page:
+def _page(wanted: Sequence[str], contents: Contents, query: str) -> Page:
     """All charts, one, or one version of it."""
     if not wanted:
-        charts = list(helm_index.entries(index))
+        charts = list(helm_index.entries(_index(contents)))
         start, stop = _span(query, len(charts))
         told = (b'"%s":[%s]' % (name.encode(), b",".join(found)) for name, found in charts[start:stop])
         return Page(b"{%s}\n" % b",".join(told))
-    found = next((found for _, found in helm_index.entries(index, wanted[0])), [])
-    if len(wanted) == 2:
-        ending = helm_index.ending("-".join(wanted) + CHART).encode()
-        found = [each for each in found if each.endswith(ending)]
-    if not found or len(wanted) > 2:
+    if len(wanted) == 1:
+        found = _versions(contents, wanted[0])
+    else:
+        one = contents.item("-".join(wanted) + CHART) if len(wanted) == 2 else None
+        found = [version for name, version in map(helm_index.told, [one] if one else []) if name == wanted[0]]
+    if not found:
         raise NotFound("no such chart", code="file_not_found")
-    return Page(b"[%s]\n" % b",".join(found) if len(wanted) == 1 else found[0] + b"\n")
+    written = [version[-1].encode() for version in found]
+    return Page(b"[%s]\n" % b",".join(written) if len(wanted) == 1 else written[0] + b"\n")
+
+
+def _versions(contents: Contents, name: str) -> Sequence[helm_index.Version]:
+    """Of one chart, the newest first; its files are beside each other."""
+    before = f"{name}-"
+    with closing(cast(Any, contents.items("", before))) as items:  # it holds a connection until it ends
+        near = takewhile(lambda item: item.path.startswith(before), items)
+        return sorted((version for chart, version in map(helm_index.told, near) if chart == name), reverse=True)
 
 
 def _span(query: str, number: int) -> tuple[int, int]:

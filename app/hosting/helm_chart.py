@@ -14,11 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from app.formats.packed import PIECE
 from app.hosting import helm_yaml
-from app.hosting.archives import Limits, content, unpack
+from app.hosting.archives import Limits, unpack
 from app.hosting.helm_yaml import Value
-from app.hosting.tar import files
+from app.hosting.tar import top_level
 
 CHART, SIGNATURE = ".tgz", ".tgz.prov"
 LIMITS = Limits(unpacked=100 << 20)  # Helm itself unpacks no more
@@ -56,18 +55,11 @@ def read(path: Path) -> Chart:
         if packed.read(2) != b"\x1f\x8b":
             raise ValueError("is not packed by gzip")
         packed.seek(0)
-        tar, found = unpack(packed, LIMITS), list[bytes]()
-        for name, body in files(tar, LIMITS):
-            if name.count("/") == 1 and name.endswith("/Chart.yaml"):
-                found.append(content(body, helm_yaml.LARGEST, "a Chart.yaml"))
-            while body.read(PIECE):
-                pass  # to the end: what is cut short is no chart
-        while tar.read(PIECE):
-            pass
+        found = list(top_level(unpack(packed, LIMITS), "Chart.yaml", helm_yaml.LARGEST, LIMITS))
     if len(found) != 1:
         raise ValueError("has no Chart.yaml" if not found else "has more than one Chart.yaml")
     try:
-        return chart(helm_yaml.read(found[0]))
+        return chart(helm_yaml.read(found[0][1]))
     except ValueError as error:
         raise ValueError(f"has a Chart.yaml that {error}") from error
 

@@ -26,25 +26,37 @@ from app.hosting.base import Item
 from app.hosting.helm_chart import VERSION, Chart
 
 NAME = "index.yaml"
+LARGEST = 64 << 20  # bytes; a build holds it as text
+_LONGEST = 64 << 10  # bytes that it says of one chart
 # What YAML takes no character for, or for the end of a line; of JSON's own escapes it knows every one.
 _ESCAPED = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
 _ENTRY = b"  - "
 
 Precedence = tuple[tuple[int, ...], bool, tuple[tuple[bool, int, str], ...]]
+Version = tuple[Precedence, float, str, str]  # the newest of one chart is the greatest; the last is its entry
 
 
 def about(chart: Chart) -> str:
-    """What Item.about says of a chart: its name, its version, and the beginning of its entry."""
-    return f"{chart.name} {chart.version} {_json(dict(sorted(chart.fields.items())))}"
+    """What Item.about says of a chart: its name, its version, and the beginning of its entry. ValueError for one of
+    which the index would say too much: what aliases and escapes stand for can be a hundred times what was sent."""
+    said = f"{chart.name} {chart.version} {_json(dict(sorted(chart.fields.items())))}"
+    if len(said.encode()) > _LONGEST:
+        raise ValueError(f"has a Chart.yaml of which an index would say more than {_LONGEST >> 10} KiB")
+    return said
+
+
+def told(item: Item) -> tuple[str, Version]:
+    """The chart's name, and what is told of this version of it."""
+    name, version, fields = item.about.split(" ", 2)
+    entry = f'{fields[:-1]}, "created": "{_time(item.published)}", "digest": "{item.digest}"{_ending(item.path)}'
+    return name, (precedence(version), item.published, version, entry)
 
 
 def lines(items: Iterable[Item], context: str, now: float) -> Iterator[bytes]:
     """The document; `context` is the path that clients which upload put before /api."""
-    charts: dict[str, list[tuple[Precedence, float, str, str]]] = {}
-    for item in items:
-        name, version, fields = item.about.split(" ", 2)
-        entry = f'{fields[:-1]}, "created": "{_time(item.published)}", "digest": "{item.digest}"{ending(item.path)}'
-        charts.setdefault(name, []).append((precedence(version), item.published, version, entry))
+    charts: dict[str, list[Version]] = {}
+    for name, version in map(told, items):
+        charts.setdefault(name, []).append(version)
     yield b"apiVersion: v1\n"
     yield b"entries:\n" if charts else b"entries: {}\n"
     for name, versions in sorted(charts.items()):
@@ -53,18 +65,17 @@ def lines(items: Iterable[Item], context: str, now: float) -> Iterator[bytes]:
     yield f'generated: "{_time(now)}"\nserverInfo: {{"contextPath": {_json(context)}}}\n'.encode()
 
 
-def ending(path: str) -> str:
+def _ending(path: str) -> str:
     """How the entry of the chart with that path ends; relative to wherever the index was read."""
     return f', "urls": [{_json(quote(path, safe="+"))}]}}'
 
 
-def entries(index: BinaryIO, wanted: str = "") -> Iterator[tuple[str, Sequence[bytes]]]:
-    """(chart, its versions in JSON) as lines() wrote them; of one chart only, where it is wanted."""
+def entries(index: BinaryIO) -> Iterator[tuple[str, Sequence[bytes]]]:
+    """(chart, its versions in JSON) as lines() wrote them."""
     name, found = "", list[bytes]()
     for line in index:
         if line.startswith(_ENTRY):
-            if not wanted or name == wanted:
-                found.append(line.removeprefix(_ENTRY).rstrip(b"\n"))
+            found.append(line.removeprefix(_ENTRY).rstrip(b"\n"))
             continue
         if found:
             yield name, found

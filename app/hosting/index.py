@@ -8,13 +8,14 @@ left behind (built < changed) the next publication builds, or sweeping.py, withi
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from email.utils import formatdate, parsedate_to_datetime
+from email.utils import formatdate
 from pathlib import Path
 from typing import BinaryIO
 from weakref import WeakKeyDictionary, WeakValueDictionary
@@ -23,12 +24,13 @@ from app.errors import ArtifactError, BadRequest, NotFound, StoreDown, Unprocess
 from app.fills.spool import noted
 from app.hosting import host
 from app.hosting.base import Build, Built, Item
+from app.hosting.publish import modified
 from app.hosting.upload import Upload
 from app.resource import Entry, Repository
 from app.shelf import Shelf
 from app.stores.base import Stored
 from app.stores.memory import Held
-from app.stores.publications import Child, Description, Indexed
+from app.stores.publications import Child, Described, Description, Indexed
 
 log = logging.getLogger(__name__)
 
@@ -55,9 +57,13 @@ class Inside:
             raise NotFound("no such file", code="file_not_found")
         return served.file
 
-    def items(self, scope: str) -> Iterator[Item]:
-        with self.shelf.catalog.index.hosted.items(self.repository, scope) as (_, found):
-            yield from (Item(each.path, each.size, each.digest, each.published, each.about) for each in found)
+    def items(self, scope: str, after: str = "") -> Iterator[Item]:
+        with self.shelf.catalog.index.hosted.items(self.repository, scope, after) as (_, found):
+            yield from map(_item, found)
+
+    def item(self, path: str) -> Item | None:
+        found = self.shelf.catalog.index.hosted.described(self.repository, path)
+        return _item(found) if found is not None else None
 
     def scopes(self, after: str = "", limit: int = 1000) -> Sequence[str]:
         return self.shelf.catalog.index.hosted.scopes(self.repository, after, limit)
@@ -108,12 +114,16 @@ class Indexer:
     def __init__(self, shelf: Shelf, spools: Path) -> None:
         self.shelf = shelf
         self.spools = spools
+        self.defects = 0  # files that could not be described, though they should have been
         self._turns = _turns.setdefault(shelf, Turns())
 
     def settle(self, repository: Repository, scopes: Mapping[str, int]) -> bool:
-        """Return when the indexes tell of these counts; False where one does not by PATIENCE, or cannot be built."""
+        """Return when the indexes tell of these counts; False where one does not by PATIENCE, or cannot be built.
+
+        One that lists others ("" of "demo", a directory of one below it) comes after them: what it names is there.
+        """
         try:
-            return all(self._settled(repository, scope, scopes[scope]) for scope in sorted(scopes))
+            return all(self._settled(repository, scope, scopes[scope]) for scope in sorted(scopes, reverse=True))
         except ArtifactError as error:
             log.error("the index of %s is behind: %s", repository.name, error.message)
         except Exception:
@@ -144,6 +154,10 @@ class Indexer:
             except (BadRequest, Unprocessable) as error:
                 log.error("%s of %s stands in no index: %s", path, repository.name, error.message)
                 return 0
+            except Exception:  # of one file, which keeps no other one out of its index
+                log.exception("%s of %s stands in no index, by a defect", path, repository.name)
+                self.defects += 1
+                return 0
         if found is None:
             return 0
         said = Description(found.scope, found.about, found.also)
@@ -159,20 +173,29 @@ class Indexer:
     def _settled_by(self, deadline: float, repository: Repository, scope: str, wanted: int) -> bool:
         name, look = f"index of {repository.name} {scope}", LOOK
         while time.monotonic() < deadline:
-            if self.shelf.catalog.index.hosted.scope(repository.name, scope)[1] >= wanted:
+            changed, built = self.shelf.catalog.index.hosted.scope(repository.name, scope)
+            if built >= wanted:
                 return True
-            held = self._lock(name)
-            if held is None:
-                time.sleep(look)
-                look = min(2 * look, SLOWEST)
+            if not changed:  # its repository was removed meanwhile
+                return False
+            if self._tried(name, repository, scope, wanted):
                 continue
-            try:
-                with self._turns.builds, noted(self.spools, name, held.token):
-                    if self.shelf.catalog.index.hosted.scope(repository.name, scope)[1] < wanted:
-                        self._build(repository, scope)
-            finally:
-                held.release()
+            time.sleep(look)
+            look = min(2 * look, SLOWEST)
         return False
+
+    def _tried(self, name: str, repository: Repository, scope: str, wanted: int) -> bool:
+        """Whether it was built by us or is built already; not where another has its turn, or bytes of it are gone."""
+        held = self._lock(name)
+        if held is None:
+            return False
+        try:
+            with self._turns.builds, noted(self.spools, name, held.token):
+                if self.shelf.catalog.index.hosted.scope(repository.name, scope)[1] >= wanted:
+                    return True
+                return self._build(repository, scope)
+        finally:
+            held.release()
 
     def _lock(self, name: str) -> Held | None:
         try:
@@ -180,40 +203,45 @@ class Indexer:
         except StoreDown:
             return _Unlocked()
 
-    def _build(self, repository: Repository, scope: str) -> None:
+    def _build(self, repository: Repository, scope: str) -> bool:
+        """False where the switch changed nothing."""
         catalog, inside = self.shelf.catalog, Inside(self.shelf, repository.name)
         with ExitStack() as kept, catalog.index.hosted.items(repository.name, scope) as (count, found):
 
             def scratch() -> Path:
                 return kept.enter_context(Upload(self.spools, repository.name)).path
 
-            items = (Item(each.path, each.size, each.digest, each.published, each.about) for each in found)
-            build = Build(repository, scope, items, inside, scratch, self.shelf.clock())
-            files = [self._stored(repository, each) for each in host(repository.package).build(build)]
-        catalog.switch_index(repository.name, scope, count, files, self.shelf.blobs.exists)
+            build = Build(repository, scope, map(_item, found), inside, scratch, self.shelf.clock())
+            known: set[str] = set()
+            files = [self._stored(repository, each, known) for each in host(repository.package).build(build)]
+        return catalog.switch_index(repository.name, scope, count, files, self.shelf.blobs.exists)
 
-    def _stored(self, repository: Repository, built: Built) -> Indexed:
-        with Upload(self.spools, repository.name) as upload:
-            if isinstance(built.body, bytes):
-                upload.write(built.body)
-            else:
-                with built.body.open("rb") as file:
-                    while chunk := file.read(PIECE):
-                        upload.write(chunk)
-            digest, now = upload.finish(), self.shelf.clock()
-            self.shelf.blobs.adopt(upload.path, digest)
-            dated = formatdate(self._modified(repository, built.path, digest, now), usegmt=True)
-            entry = Entry(digest, upload.size, built.content_type, f'"{digest}"', dated, now, now, kept=built.kept)
+    def _stored(self, repository: Repository, built: Built, known: set[str]) -> Indexed:
+        digest, size = self._kept(repository, built.body, known)
+        now = self.shelf.clock()
+        dated = formatdate(modified(self.shelf, repository, built.path, digest, now), usegmt=True)
+        entry = Entry(digest, size, built.content_type, f'"{digest}"', dated, now, now, kept=built.kept)
         return Indexed(built.path, entry, built.lasting)
 
-    def _modified(self, repository: Repository, path: str, digest: str, now: float) -> float:
-        """Another second for every edition, and the same for the same bytes: some clients (apk) ask by date alone,
-        and would never see the second of two editions of one second."""
-        before = self.shelf.catalog.find(repository.name, path).entry
-        if before is None or before.last_modified is None:
-            return now
-        then = parsedate_to_datetime(before.last_modified).timestamp()
-        return then if before.digest == digest else max(now, then + 1)
+    def _kept(self, repository: Repository, body: bytes | Path, known: set[str]) -> tuple[str, int]:
+        """The digest and the size of a body that is stored now. `known` are the digests of this build so far: there
+        may be hundreds of empty lists, and one is written."""
+        if isinstance(body, bytes) and (digest := hashlib.sha256(body).hexdigest()) in known:
+            return digest, len(body)
+        with Upload(self.spools, repository.name) as upload:
+            if isinstance(body, bytes):
+                upload.write(body)
+            else:
+                with body.open("rb") as file:
+                    while chunk := file.read(PIECE):
+                        upload.write(chunk)
+            known.add(digest := upload.finish())
+            self.shelf.blobs.adopt(upload.path, digest)
+            return digest, upload.size
+
+
+def _item(found: Described) -> Item:
+    return Item(found.path, found.size, found.digest, found.published, found.about)
 
 
 class _Unlocked:

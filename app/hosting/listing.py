@@ -22,7 +22,7 @@ from app.hosting.base import Contents, Page
 from app.resource import Ask
 from app.stores.publications import Child
 
-PAGE, MOST = 1000, 10_000  # names on a page where nobody says how many, and at the most
+MOST = 1000  # names on a page
 NUMBER = re.compile(r"[1-9][0-9]{0,8}")
 KINDS = ("text/html", "application/json")
 SAFE = (  # names are other people's words
@@ -53,7 +53,7 @@ def listing(ask: Ask, contents: Contents, address: str) -> Page | None:
 
 def _limit(said: str | None) -> int:
     if said is None:
-        return PAGE
+        return MOST
     if not NUMBER.fullmatch(said):
         raise BadRequest("limit is how many names a page has, 1 or more", code="bad_limit")
     return min(int(said), MOST)

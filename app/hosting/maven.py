@@ -19,14 +19,14 @@ from pathlib import Path
 
 from app.errors import BadRequest, Conflict, NotFound, Unprocessable
 from app.formats.maven import KEPT, checksums
+from app.hosting.archives import judged
 from app.hosting.base import Accepted, Build, Built, Contents, Described, Host, New, Page, Post
-from app.hosting.maven_layout import METADATA, SNAPSHOT, SUMS, Artifact, home, parse, summed
+from app.hosting.maven_layout import ID, METADATA, PLUGINS, SNAPSHOT, SUMS, Artifact, home, parse, summed
 from app.hosting.maven_metadata import Plugin, of_home, of_snapshot, plugins
 from app.hosting.maven_xml import document, texts
 from app.hosting.upload import Upload
 from app.resource import Ask
 
-PLUGINS = "maven-metadata-plugins"
 PIECE = 1 << 20
 _SUM = 1024  # bytes of an uploaded checksum's file; some name the file behind it
 _METADATA = 1 << 20
@@ -66,11 +66,13 @@ class Maven(Host):
 
     def describe(self, path: str, file: Path) -> Described | None:
         """See Host.describe."""
-        directory, found, _ = path.partition(f"/{PLUGINS}/")
-        if found:
-            with file.open("rb") as body:
-                return Described(directory, plugins(body)[0].to_text())
-        return _described(parse(path))
+        directory, found, name = path.partition(f"/{PLUGINS}/")
+        if not found or not name.endswith(".xml") or not ID.fullmatch(name):
+            return _described(parse(path))
+        with judged(), file.open("rb") as body:
+            if len(named := plugins(body)) != 1:
+                raise ValueError("names more or less than one plugin")
+        return Described(home(directory), named[0].to_text())
 
     def build(self, build: Build) -> Iterable[Built]:
         """The one document of a directory."""

@@ -21,6 +21,7 @@ from datetime import datetime
 from app.errors import BadRequest
 
 METADATA = "maven-metadata.xml"
+PLUGINS = "maven-metadata-plugins"  # the server's own directory in a group's, and nothing else's name
 SUMS = {".md5": "md5", ".sha1": "sha1", ".sha256": "sha256", ".sha512": "sha512"}
 SNAPSHOT = "SNAPSHOT"
 STAMP = "%Y%m%d.%H%M%S"
@@ -81,7 +82,7 @@ def parse(path: str) -> Artifact:
         raise _refused("it is shorter than that")
     *group, artifact, version, name = segments
     _require_home([*group, artifact])
-    if not _VERSION.fullmatch(version) or _STAMPED.fullmatch(version):
+    if not _VERSION.fullmatch(version) or _STAMPED.fullmatch(version) or version == PLUGINS:
         raise _refused(f"{version[:80]!r} is no version's directory")
     if len(name.encode()) > _LONGEST or not name.startswith(f"{artifact}-"):
         raise _refused(f"a file of {artifact[:80]} {version[:80]} is named {artifact[:80]}-{version[:80]}...")
@@ -127,6 +128,8 @@ def _build(stamp: str, number: str) -> tuple[str, int]:
 
 def _require_home(segments: list[str], least: int = 2) -> None:
     *group, artifact = segments
+    if PLUGINS in segments:
+        raise _refused(f"no group and no artifact is called {PLUGINS} here")
     if len(segments) < least or not all(_GROUP.fullmatch(each) for each in group):
         raise _refused("it begins with a group: letters, digits, - and _, a directory for each of its parts")
     if not ID.fullmatch(artifact) or artifact.endswith(SNAPSHOT):

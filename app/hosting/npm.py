@@ -21,18 +21,18 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from app.errors import BadRequest, Conflict, NotFound, Unauthorized, Unprocessable
+from app.errors import BadRequest, Conflict, NotFound, Unauthorized
 from app.formats.npm import FULL, LONGEST, NAME, SHORT, VARIANTS
 from app.hosting.archives import judged
 from app.hosting.base import Accepted, Build, Built, Contents, Described, Host, New, Page, Post
 from app.hosting.npm_document import document
-from app.hosting.npm_package import PLACE, Package, State, about, full, package, short, state_path
+from app.hosting.npm_package import PLACE, Package, State, about, full, package, short, state_in, state_path, told
 from app.hosting.npm_publish import bad, judged_tag, published
+from app.hosting.npm_room import require_room
 from app.hosting.npm_search import searched
 from app.hosting.npm_tarball import tarball
 from app.resource import Ask
 
-MOST = 15 << 20  # bytes of a package's document: reply.py renders up to 16 MiB
 _REASON = 4096  # characters
 _CHANGED = re.compile(rf"(?P<package>{NAME})(?:/-rev/(?P<revision>[^/]+))?")
 _TARBALL = re.compile(rf"(?P<path>(?P<package>{NAME})/-/[^/]+\.tgz)(?:/-rev/(?P<revision>[^/]+))?")
@@ -65,18 +65,9 @@ class Npm(Host):
         name = found["package"]
         if len(name) > LONGEST:
             raise BadRequest(f"a package's name is longer than {LONGEST} characters", code="bad_path")
-        if found.re is _TAGS:
-            return _tagged(post, contents, name, found["tag"] or "")
-        if found.re is _TARBALL:
-            return _without(post, contents, name, found["path"], bool(found["revision"]))
-        if post.method == "DELETE":
-            known = _current(contents, name, found["revision"])
-            return Accepted(
-                gone=[*(each.path for each in known.items.values()), *_state_of(contents, name)],
-                status=200,
-                answer=_DONE,
-            )
-        return _put(post, contents, name, found["revision"])
+        accepted = _changed(post, contents, name, found)
+        require_room(contents, name, accepted)
+        return accepted
 
     def describe(self, path: str, file: Path) -> Described | None:
         """See Host."""
@@ -103,7 +94,7 @@ class Npm(Host):
     def page(self, ask: Ask, contents: Contents, address: str) -> Page | None:
         """See Host."""
         if one := _ONE.fullmatch(ask.path):
-            return _page(_manifest(_existing(contents, one["package"]), one["wanted"], address))
+            return _page(_manifest(contents, one["package"], one["wanted"], address))
         if not ask.path.startswith("-/"):
             return None
         if ask.path == "-/ping":
@@ -117,7 +108,9 @@ class Npm(Host):
         found = _TAGS.fullmatch(ask.path)
         if found is None or found["tag"]:
             raise NotFound("no such endpoint", code="file_not_found")
-        return _page(_existing(contents, found["package"]).state.tags)
+        if not (tags := state_in(contents, found["package"]).tags):
+            raise NotFound("no such package", code="file_not_found")
+        return _page(tags)
 
 
 HOST = Npm()
@@ -149,12 +142,12 @@ def _existing(contents: Contents, name: str) -> Package:
     return found
 
 
-def _manifest(found: Package, wanted: str, address: str) -> Mapping[str, Any]:
+def _manifest(contents: Contents, name: str, wanted: str, address: str) -> Mapping[str, Any]:
     """What one version, or the version of a tag, says of itself."""
-    version = found.state.tags.get(wanted, wanted)
-    if version not in found.manifests:
+    found = told(contents, name, wanted)
+    if found is None:
         raise NotFound("no such version or tag", code="file_not_found")
-    manifest = found.manifest(version)
+    _, manifest = found
     return {
         **manifest,
         "dist": {**manifest["dist"], "tarball": manifest["dist"]["tarball"].replace(PLACE, address)},
@@ -171,13 +164,6 @@ def _current(contents: Contents, name: str, revision: str | None) -> Package:
     return found
 
 
-def _state(contents: Contents, name: str) -> State:
-    if contents.find(state_path(name)) is None:
-        return State()
-    with contents.open(state_path(name)) as file:
-        return State.read(file.read())
-
-
 def _state_of(contents: Contents, name: str) -> list[str]:
     return [path for path in [state_path(name)] if contents.find(path) is not None]
 
@@ -188,6 +174,18 @@ def _new_state(name: str, state: State) -> New:
 
 
 # -- what changes ---------------------------------------------------------------------------------------------
+
+
+def _changed(post: Post, contents: Contents, name: str, found: re.Match[str]) -> Accepted:
+    if found.re is _TAGS:
+        return _tagged(post, contents, name, found["tag"] or "")
+    if found.re is _TARBALL:
+        return _without(post, contents, name, found["path"], bool(found["revision"]))
+    if post.method != "DELETE":
+        return _put(post, contents, name, found["revision"])
+    known = _current(contents, name, found["revision"])
+    gone = [*(each.path for each in known.items.values()), *_state_of(contents, name)]
+    return Accepted(gone=gone, status=200, answer=_DONE)
 
 
 def _put(post: Post, contents: Contents, name: str, revision: str | None) -> Accepted:
@@ -217,19 +215,12 @@ def _published(post: Post, contents: Contents, name: str, found: Mapping[str, An
     if contents.find(new.path) is not None and not post.repository.overwrite:
         said = f"You cannot publish over the previously published versions: {new.told.version}."
         raise Conflict(said, code="already_published")
-    _judge_room(contents, name)
-    known = _state(contents, name)
+    known = state_in(contents, name)
     tags = {**known.tags, **dict.fromkeys(new.tags, new.told.version)}
     tags.setdefault("latest", new.told.version)
     why = {version: why for version, why in known.deprecated.items() if version != new.told.version}
     file = New(new.path, new.upload, scope=name, about=about(new.told))
     return Accepted([file, _new_state(name, State(tags, why))], answer={"ok": True, "id": name})
-
-
-def _judge_room(contents: Contents, name: str) -> None:
-    entry = contents.find(f"{name}/-/{VARIANTS[FULL]}")
-    if entry is not None and entry.size > MOST:
-        raise Unprocessable("the package has too many versions for one document; unpublish some", code="too_many")
 
 
 def _deprecated(known: Package, versions: Mapping[str, Mapping[str, Any]]) -> Mapping[str, str]:

@@ -23,10 +23,12 @@ from typing import Any
 from app.errors import BadRequest
 
 LONG = 256 << 10  # bytes of a string that is left where it is
-MOST = 8 << 20  # bytes of the document without those
-_PARTS = 1_000_000  # strings in it, commas and brackets: each can cost a hundred bytes of memory
+# What npm got of a package it sends back, to deprecate or unpublish a version: more than a document may grow to.
+MOST = 18 << 20  # bytes of the document without those
+PARTS = 2_000_000  # strings in it and what is between them; and commas and brackets: each can cost a hundred bytes
 _PIECE = 1 << 20
 _QUOTE = ord('"')
+_PARTING = (b",", b"[", b"{")
 _TEXT = re.compile(rb'[^"\\]*+(?:\\.[^"\\]*+)*+', re.DOTALL)
 
 
@@ -93,16 +95,16 @@ def _without_long(path: Path, marks: dict[str, Far]) -> str:
                 marks[name] = Far(path, start + 1, end - 1)
                 text += f'"{name}"'.encode()
                 continue
-            if len(text) + end - start > MOST or number > _PARTS:
+            if len(text) + end - start > MOST or number > PARTS:
                 raise _too_long()
             text += body[start:end]
-    if sum(map(text.count, (b",", b"[", b"{"))) > _PARTS:
+    if sum(map(text.count, _PARTING)) > PARTS:
         raise _too_long()
     return text.decode("utf-8")
 
 
 def _too_long() -> BadRequest:
-    said = f"the document has more than {MOST} bytes or {_PARTS} parts beside its tarball"
+    said = f"the document has more than {MOST} bytes or {PARTS} parts beside its tarball"
     return BadRequest(said, code="bad_document")
 
 

@@ -18,7 +18,7 @@ from typing import Any
 
 from app import paths
 from app.formats.npm import HERE
-from app.hosting.base import Item
+from app.hosting.base import Contents, Item
 from app.hosting.npm_tarball import Tarball
 from app.hosting.npm_version import newest
 
@@ -58,6 +58,11 @@ class State:
             tags.setdefault("latest", newest(known))
         return State(tags, {version: why for version, why in self.deprecated.items() if version in known})
 
+    def beside(self, version: str, manifest: Mapping[str, Any]) -> Mapping[str, Any]:
+        """What a version says of itself, and what is said of it."""
+        why = self.deprecated.get(version)
+        return {**manifest, **({"deprecated": why} if why else {})}
+
 
 @dataclass(frozen=True, slots=True)
 class Package:
@@ -72,8 +77,7 @@ class Package:
 
     def manifest(self, version: str) -> Mapping[str, Any]:
         """What a version says of itself, and what is said of it."""
-        why = self.state.deprecated.get(version)
-        return {**self.manifests[version], **({"deprecated": why} if why else {})}
+        return self.state.beside(version, self.manifests[version])
 
 
 def about(found: Tarball) -> str:
@@ -84,6 +88,27 @@ def about(found: Tarball) -> str:
 
 def state_path(package: str) -> str:
     return f"{package}/-/state.json"
+
+
+def tarball_path(package: str, version: str) -> str:
+    return f"{package}/-/{package.rpartition('/')[2]}-{version}.tgz"
+
+
+def state_in(contents: Contents, name: str) -> State:
+    """What is said of a package's versions; nothing where there is no such package."""
+    if contents.find(state_path(name)) is None:
+        return package(name, contents.items(name)).state
+    with contents.open(state_path(name)) as file:
+        return State.read(file.read())
+
+
+def told(contents: Contents, name: str, wanted: str) -> tuple[Item, Mapping[str, Any]] | None:
+    """The tarball of one version, or of a tag's, and what is said of it; None where there is none. The other
+    versions are not read."""
+    state = state_in(contents, name)
+    version = state.tags.get(wanted, wanted)
+    item = contents.item(tarball_path(name, version))
+    return (item, state.beside(version, _manifest(item, json.loads(item.about)))) if item is not None else None
 
 
 def package(name: str, items: Iterable[Item]) -> Package:
@@ -129,16 +154,16 @@ def short(found: Package) -> bytes:
     for version in found.manifests:
         manifest = found.manifest(version)
         versions[version] = {key: manifest[key] for key in _SHORT if key in manifest}
-    head = {"name": found.name, "modified": _moment(found.modified), "dist-tags": found.state.tags}
+    head = {"name": found.name, "modified": moment(found.modified), "dist-tags": found.state.tags}
     return _text({**head, "versions": versions})
 
 
 def _times(found: Package) -> Mapping[str, str]:
-    published = {version: _moment(item.published) for version, item in found.items.items()}
-    return {"created": next(iter(published.values())), "modified": _moment(found.modified), **published}
+    published = {version: moment(item.published) for version, item in found.items.items()}
+    return {"created": next(iter(published.values())), "modified": moment(found.modified), **published}
 
 
-def _moment(time: float) -> str:
+def moment(time: float) -> str:
     """Unix seconds as JavaScript writes a time."""
     return datetime.fromtimestamp(time, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 

@@ -15,6 +15,7 @@ from app.errors import BadRequest
 from app.hosting.archives import judged
 from app.hosting.base import Post
 from app.hosting.npm_document import Far, decoded
+from app.hosting.npm_package import tarball_path
 from app.hosting.npm_tarball import Tarball, tarball
 from app.hosting.npm_version import VERSION
 from app.hosting.upload import Upload
@@ -33,7 +34,7 @@ class Publish:
 
     @property
     def path(self) -> str:
-        return f"{self.told.name}/-/{self.told.name.rpartition('/')[2]}-{self.told.version}.tgz"
+        return tarball_path(self.told.name, self.told.version)
 
 
 def published(post: Post, package: str, document: Mapping[str, Any]) -> Publish:

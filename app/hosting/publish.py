@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from email.utils import formatdate
+from email.utils import formatdate, parsedate_to_datetime
 from pathlib import Path
 
 from app import journal
@@ -29,7 +29,7 @@ class Outcome:
 
 def carry_out(shelf: Shelf, spools: Path, repository: Repository, accepted: Accepted) -> Outcome:
     """Make the change: all of it, or nothing. Raises Conflict where a path is there that may not be replaced,
-    NotFound where one is not there that is to go, StoreDown.
+    NotFound where one is not there that is to go or the repository was removed meanwhile, StoreDown.
 
     What is there and has lost its bytes is repaired by an upload of the same.
     """
@@ -72,8 +72,22 @@ def entry_of(shelf: Shelf, digest: str, size: int, content_type: str) -> Entry:
 
 def _publication(shelf: Shelf, repository: Repository, new: New, upload: Upload) -> Publication:
     entry = replace(entry_of(shelf, upload.finish(), upload.size, new.content_type), kept=new.kept)
-    described = None if new.scope is None else Description(new.scope, new.about, new.also)
-    return Publication(new.path, entry, new.replace or repository.overwrite, described)
+    replaces = new.replace or repository.overwrite
+    if replaces:
+        dated = modified(shelf, repository, new.path, entry.digest, entry.fetched)
+        entry = replace(entry, last_modified=formatdate(dated, usegmt=True))
+    described = None if new.scope is None else Description(new.scope, new.about, new.also, new.when_gone)
+    return Publication(new.path, entry, replaces, described)
+
+
+def modified(shelf: Shelf, repository: Repository, path: str, digest: str, now: float) -> float:
+    """Another second for every edition, and the same for the same bytes: some clients (apk) ask by date alone, and
+    would never see the second of two editions of one second. In unix seconds."""
+    before = shelf.catalog.find(repository.name, path).entry
+    if before is None or before.last_modified is None:
+        return now
+    then = parsedate_to_datetime(before.last_modified).timestamp()
+    return then if before.digest == digest else max(now, then + 1)
 
 
 def _lost(shelf: Shelf, repository: Repository, new: Publication) -> bool:
@@ -99,7 +113,11 @@ def record(
             entry = replace(each.entry, fence=fences[each.path])
             journal.published(shelf.blobs, numbers[each.path], repository.name, each.path, entry)
 
-    changed = shelf.catalog.change(repository.name, new, gone, shelf.blobs.exists, note)
+    changed = shelf.catalog.change(repository.name, new, gone, shelf.blobs.exists, note, repository.created)
+    if changed.removed:
+        raise NotFound("no such repository", code="unknown_repository")
+    if changed.standing is not None and changed.generated and changed.standing in gone:
+        raise Conflict(f"{changed.standing} is an index: this server writes and removes it", code="index_file")
     if changed.standing is not None:
         raise _standing(shelf, changed.standing, new)
     return changed.scopes

@@ -6,11 +6,13 @@
     DELETE packages/<project>/<file>     the file, its metadata and its signature
 
     packages/<project>/<file>            about: {"version", "requires_python", "metadata"}     scope: <project>
+                                         one for each kind of file of a release (pypi_files.Named), by any name
     packages/<project>/<file>.asc        about: {"signs": <file>}                              scope: <project>
     packages/<project>/<file>.metadata   a wheel's METADATA (PEP 658)                          no scope
-    yanked/<project>/<version>           the reason; about: {"yanks": version, "reason"}       scope: <project>
+    yanked/<project>/<release>           the reason; about: {"yanks": release, "reason"}       scope: <project>
 
-Each project is one scope, and the list of all of them is the scope "".
+Each project is one scope, and the list of all of them is the scope "": it changes with a project's first file and its
+last. Every change of a project waits for the one before it.
 """
 
 from __future__ import annotations
@@ -22,16 +24,17 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from packaging.utils import canonicalize_version
 from packaging.version import InvalidVersion, Version
 
 from app import paths
-from app.errors import BadRequest, NotFound
+from app.errors import BadRequest, Conflict, NotFound
 from app.formats.pypi import HTML, HTML_V1, JSON_V1, VARIANTS, normalised
 from app.formats.pypi_pages import File, Project, project_html, project_json, root_html, root_json
 from app.hosting import pypi_upload
 from app.hosting.archives import judged
 from app.hosting.base import Accepted, Build, Built, Contents, Described, Host, Item, New, Page, Post
-from app.hosting.pypi_files import inside, named
+from app.hosting.pypi_files import Named, inside, named
 from app.resource import Ask
 
 ROOT = ""  # the scope of the list of projects
@@ -39,6 +42,7 @@ _YANK = re.compile(r"(?P<project>[^/]+)/(?P<version>[^/]+)/yank")
 _FILE = re.compile(r"packages/(?P<project>[^/]+)/(?P<file>[^/]+)")
 _YANKED = re.compile(r"yanked/(?P<project>[^/]+)/(?P<version>[^/]+)")
 _PAGE = re.compile(r"simple(?:/(?P<project>[^/]+))?(?P<slash>/?)")
+_PROJECT = re.compile(r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?")
 _REASON = 1000  # bytes
 
 
@@ -49,9 +53,11 @@ class PyPI(Host):
     methods = ("POST", "DELETE")
 
     def turn(self, post: Post) -> str | None:
-        """See Host: a version is yanked as long as it has files."""
-        found = _YANK.fullmatch(post.path) or (post.method == "DELETE" and _FILE.fullmatch(post.path))
-        return f"project {normalised(found['project'])}" if found else None
+        """See Host: a version is yanked as long as it has files, and has each kind of them once."""
+        if found := _YANK.fullmatch(post.path) or (post.method == "DELETE" and _FILE.fullmatch(post.path)):
+            return f"project {normalised(found['project'])}"
+        content = next((each for each in post.files if each.field == "content"), None)
+        return f"project {named(content.filename).project}" if content is not None else None
 
     def accept(self, post: Post, contents: Contents) -> Accepted:
         """See Host."""
@@ -85,6 +91,10 @@ class PyPI(Host):
             return ()
         return _variants(f"simple/{build.scope}/", project_html(project), project_json(project))
 
+    def blank(self, path: str, build: Build) -> Built | None:
+        """See Host."""
+        return next((each for each in _variants("simple/", root_html([]), root_json([])) if each.path == path), None)
+
     def page(self, ask: Ask, contents: Contents, address: str) -> Page | None:
         """See Host: a redirect to the one spelling of a page's address (PEP 503), relative to the one asked for."""
         found = _PAGE.fullmatch(ask.path)
@@ -92,6 +102,8 @@ class PyPI(Host):
             return None
         project = found["project"] or ""
         if found["slash"] and project == normalised(project):
+            return None
+        if project and not _PROJECT.fullmatch(normalised(project)):  # a colon in it would make a scheme of it
             return None
         target = f"{normalised(project) or 'simple'}/"
         target = f"../{target}" if found["slash"] else target
@@ -107,10 +119,13 @@ HOST = PyPI()
 
 def _uploaded(post: Post, contents: Contents) -> Accepted:
     form = pypi_upload.form(post)
-    project, gone = form.told.project, []
+    project = form.told.project
     path = f"packages/{project}/{form.filename}"
     about, metadata = _described(form.file.path, form.filename)
-    new = [New(path, form.file, scope=project, about=about, also=(ROOT,))]
+    items = _items(contents, project)
+    gone = _replaced(post, form.told, path, items, contents)
+    first = () if items else (ROOT,)
+    new = [New(path, form.file, scope=project, about=about, also=first, when_gone=(ROOT,))]
     if form.told.wheel:
         new.append(New(f"{path}.metadata", metadata, "text/plain; charset=utf-8"))
     if form.signature is not None:
@@ -119,7 +134,44 @@ def _uploaded(post: Post, contents: Contents) -> Accepted:
     elif post.repository.overwrite and contents.find(f"{path}.asc") is not None:
         gone.append(f"{path}.asc")  # it signed what was there before
     answer = {"project": project, "version": form.told.version, "path": path}
+    if not post.repository.overwrite:  # a job that broke off is run again
+        new = [each for each in new if not _same(each, contents)]
     return Accepted(new, gone, status=200, answer=answer)
+
+
+def _replaced(
+    post: Post, told: Named, path: str, items: Mapping[str, Mapping[str, Any]], contents: Contents
+) -> list[str]:
+    """The same file of that release in another spelling, of which clients would choose one; Conflict unless it may
+    be replaced."""
+    files = {each: named(each.rpartition("/")[2]) for each, about in items.items() if "version" in about}
+    same = [each for each, file in files.items() if (file.release, file.kind) == (told.release, told.kind)]
+    others = [each for each in same if each != path]
+    if others and not post.repository.overwrite:
+        raise Conflict(f"{others[0]} is that file of this release already", code="already_published")
+    return [file for each in others for file in (each, *_beside(each, contents))]
+
+
+def _beside(path: str, contents: Contents) -> list[str]:
+    return [each for each in (f"{path}.metadata", f"{path}.asc") if contents.find(each) is not None]
+
+
+def _items(contents: Contents, project: str) -> Mapping[str, Mapping[str, Any]]:
+    """What is said of a project's files, by their paths."""
+    return {each.path: json.loads(each.about) for each in contents.items(project)}
+
+
+def _same(new: New, contents: Contents) -> bool:
+    """Whether these bytes are published there already, and not lost."""
+    entry = contents.find(new.path)
+    digest = hashlib.sha256(new.body).hexdigest() if isinstance(new.body, bytes) else new.body.finish()
+    if entry is None or entry.digest != digest:
+        return False
+    try:
+        contents.open(new.path).close()
+    except NotFound:
+        return False
+    return True
 
 
 def _described(file: Path, filename: str) -> tuple[str, bytes]:
@@ -137,16 +189,21 @@ def _about(**said: str) -> str:
 
 def _yank(post: Post, contents: Contents, project: str, version: str) -> Accepted:
     version = _version(version)
-    known = {json.loads(each.about).get("version") for each in contents.items(project)}
-    if version not in known:
+    release = canonicalize_version(version)
+    if release not in map(_release, _items(contents, project).values()):
         raise NotFound("no file of that version is published", code="file_not_found")
-    path = f"yanked/{project}/{version}"
+    path = f"yanked/{project}/{release}"
     if post.method == "DELETE":
         return Accepted(gone=[path], status=204)
     reason = _reason(post)
-    about = _about(yanks=version, reason=reason)
+    about = _about(yanks=release, reason=reason)
     new = New(path, reason.encode(), "text/plain; charset=utf-8", scope=project, about=about, replace=True)
     return Accepted([new], status=200, answer={"project": project, "version": version, "yanked": reason or True})
+
+
+def _release(about: Mapping[str, Any]) -> str | None:
+    """Of a file; of what is beside one there is none."""
+    return canonicalize_version(about["version"]) if "version" in about else None
 
 
 def _version(text: str) -> str:
@@ -174,14 +231,14 @@ def _delete(path: str, contents: Contents) -> Accepted:
     found = _FILE.fullmatch(path)
     if found is None or path.endswith((".metadata", ".asc")):
         raise BadRequest("what is deleted is packages/<project>/<file>; the rest goes with it", code="bad_path")
-    items = {each.path: json.loads(each.about) for each in contents.items(found["project"])}
-    version = items.get(path, {}).get("version")
-    if version is None:
+    items = _items(contents, found["project"])
+    release = _release(items.get(path, {}))
+    if release is None:
         raise NotFound("no such file", code="file_not_found")
-    beside = [each for each in (f"{path}.metadata", f"{path}.asc") if contents.find(each) is not None]
-    yanked = f"yanked/{found['project']}/{version}"
-    last = sum(each.get("version") == version for each in items.values()) == 1
-    return Accepted(gone=[path, *beside, *([yanked] if last and yanked in items else [])], status=204)
+    yanked = f"yanked/{found['project']}/{release}"
+    last = sum(_release(each) == release for each in items.values()) == 1
+    gone = [path, *_beside(path, contents), *([yanked] if last and yanked in items else [])]
+    return Accepted(gone=gone, status=204)
 
 
 # -- the pages ------------------------------------------------------------------------------------------------
@@ -202,7 +259,7 @@ def _projects(contents: Contents) -> Iterator[str]:
 
 def _project(name: str, items: Iterable[Item]) -> Project:
     told = [(each, json.loads(each.about)) for each in items]
-    yanked = {about["yanks"]: about["reason"] for _, about in told if "yanks" in about}
+    yanked = {canonicalize_version(about["yanks"]): about["reason"] for _, about in told if "yanks" in about}
     signed = {about["signs"] for _, about in told if "signs" in about}
     files = [(Version(about["version"]), each, about) for each, about in told if "version" in about]
     files.sort(key=lambda each: (each[0], each[1].path))
@@ -219,7 +276,7 @@ def _page_file(item: Item, about: Mapping[str, Any], yanked: Mapping[str, str], 
         size=item.size,
         uploaded=item.published,
         requires_python=about["requires_python"],
-        yanked=yanked.get(about["version"]),
+        yanked=yanked.get(canonicalize_version(about["version"])),
         metadata={"sha256": about["metadata"]} if about["metadata"] else None,
         signed=filename in signed,
     )

@@ -14,33 +14,38 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from packaging.metadata import parse_email
 from packaging.specifiers import SpecifierSet
-from packaging.utils import canonicalize_name, parse_sdist_filename, parse_wheel_filename
+from packaging.utils import canonicalize_name, canonicalize_version, parse_sdist_filename, parse_wheel_filename
 from packaging.version import InvalidVersion, Version
 
 from app.errors import BadRequest
 from app.hosting import pypi_zip
-from app.hosting.archives import Limits, content, unpack
-from app.hosting.tar import files
+from app.hosting.archives import Limits, unpack
+from app.hosting.tar import top_level
 
 LONGEST = 255  # characters of a file's name
 _METADATA = 2 << 20  # bytes of METADATA or PKG-INFO
 _LINES = 20_000  # of them before the description
 _FIELDS = 200  # of different names; there are about forty
 _SPECIFIER = 500  # characters of Requires-Python
-_SDIST = Limits(unpacked=1 << 30, members=100_000)  # read up to PKG-INFO, which build tools put first or last
+_SDIST = Limits(unpacked=2 << 30, members=200_000)
+T = TypeVar("T")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+!-]*\.(?:whl|tar\.gz|zip)")
 
 
 @dataclass(frozen=True, slots=True)
 class Named:
-    """What a file's name says; `project` and `version` are normalised."""
+    """What a file's name says; `project` and `version` are normalised, `release` without zeros at its end, too. A
+    release has one file of each `kind`, however its name is spelled: its ending, of a wheel its build and tags."""
 
     project: str
     version: str
     wheel: bool
+    release: str
+    kind: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,10 +63,13 @@ def named(filename: str) -> Named:
     wheel = filename.endswith(".whl")
     try:
         if wheel:
-            project, version, _, _ = parse_wheel_filename(filename)
+            project, version, build, tags = parse_wheel_filename(filename)
+            kind = f"{build} {sorted(map(str, tags))}"
         else:
             project, version = parse_sdist_filename(filename)
-        return Named(canonicalize_name(project, validate=True), str(version), wheel)
+            kind = filename.rpartition(".")[2]
+        release = canonicalize_version(version)
+        return Named(canonicalize_name(project, validate=True), str(version), wheel, release, kind)
     except ValueError as error:
         raise _unnamed("has no name and version in it as PEP 427 and 625 write them") from error
 
@@ -114,14 +122,13 @@ def _of_tar(path: Path, told: Named) -> bytes:
         if file.read(2) != b"\x1f\x8b":
             raise ValueError("is no .tar.gz")
         file.seek(0)
-        for name, body in files(unpack(file, _SDIST), _SDIST):
-            if name.count("/") == 1 and name.endswith("/PKG-INFO"):
-                _judge_directory(name.partition("/")[0], told)
-                return content(body, _METADATA, "a PKG-INFO")
-    raise ValueError("has no PKG-INFO where a source distribution has it")
+        found = list(top_level(unpack(file, _SDIST), "PKG-INFO", _METADATA, _SDIST))
+    name, metadata = _one(found, "PKG-INFO where a source distribution has it")
+    _judge_directory(name.partition("/")[0], told)
+    return metadata
 
 
-def _one(found: Sequence[str], what: str) -> str:
+def _one(found: Sequence[T], what: str) -> T:
     if len(found) != 1:
         raise ValueError(f"has {'no' if not found else 'more than one'} {what}")
     return found[0]

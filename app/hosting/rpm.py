@@ -36,7 +36,8 @@ class RpmHost(Host):
             raise MethodNotAllowed("a package is sent with PUT or POST", ("GET", "HEAD", *self.methods))
         sent = _sent(post)
         if post.method == "PUT" and BESIDE.fullmatch(post.path):
-            return Accepted([New(post.path, sent.upload, sent.content_type)])
+            kind = "text/plain" if post.path.endswith(".repo") else "application/pgp-keys"  # whatever its client says
+            return Accepted([New(post.path, sent.upload, kind)])
         directory, name = _target(post)
         rpm = rpm_file.read(sent.upload.path)
         if name and name != rpm.name:
@@ -61,6 +62,13 @@ class RpmHost(Host):
         """See Host."""
         return rpm_index.built(build, build.scope)
 
+    def blank(self, path: str, build: Build) -> Built | None:
+        """See Host. Not of a signed repository: its signature is made once, and of one repomd.xml."""
+        own = build.repository
+        if own.signing.key or own.repodata_depth or not path.startswith("repodata/"):
+            return None
+        return next((each for each in rpm_index.built(build, build.scope) if each.path == path), None)
+
 
 HOST = RpmHost()
 
@@ -78,7 +86,7 @@ def _target(post: Post) -> tuple[str, str]:
     if post.method == "POST":
         directory, name = post.path.rstrip("/"), ""
     elif not name.endswith(".rpm"):
-        raise BadRequest("a package is called <name>.rpm; it may be sent with POST instead", code="bad_path")
+        raise BadRequest("a package is called <name>.rpm; a directory ends with a slash", code="bad_path")
     if not SAYABLE.fullmatch(directory):
         raise BadRequest("a directory of packages has only letters, digits and ._+~^@=,:- in it", code="bad_path")
     if "repodata" in directory.split("/"):

@@ -20,8 +20,10 @@ import re
 import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import BinaryIO
+from xml.parsers import expat
 
 import createrepo_c
 
@@ -31,16 +33,18 @@ LEAD, LEAD_MAGIC, MAGIC = 96, b"\xed\xab\xee\xdb", b"\x8e\xad\xe8\x01"
 LONGEST = 16 << 20  # bytes of a header; a kernel's sources, with a hundred thousand files, have 8 MiB
 MOST = 300_000  # values of one entry: files, or what is required
 LARGEST = 32 << 20  # bytes of all files' paths, which a header tells in far fewer
+LONGEST_ABOUT = 64 << 20  # characters of a description
 CHANGES = 10  # of a changelog, as createrepo_c lists them
 PIECE = 1 << 20
 SEPARATOR = "\x1e"  # between the three descriptions; no XML has it
 
-_NUMBER, _LONG, _TEXT, _BYTES, _TEXTS = 4, 5, 6, 7, 8  # types of entries
+_NUMBER, _LONG, _TEXT, _BYTES, _TEXTS, _TRANSLATED = 4, 5, 6, 7, 8, 9  # types of entries
 # in the signature header: bytes of all that follows it, digests of the header, and of the header with the payload
 _SIZE, _LONG_SIZE, _SHA1, _SHA256, _MD5 = 1000, 270, 269, 273, 1004
 _PAYLOAD_DIGEST, _PAYLOAD_ALGORITHM = 5092, 5093  # in the header
 _DIRECTORY_OF, _DIRECTORIES = 1116, 1118  # of each file the number of its directory, and their names
 _ALGORITHMS = {8: "sha256", 9: "sha384", 10: "sha512"}  # RFC 9580, 9.5
+_NO_XML = re.compile(rb"\xef\xbf[\xbe\xbf]|\xed[\xa0-\xbf]")  # U+FFFE, U+FFFF, surrogates: createrepo_c lets them by
 _BETWEEN = re.compile(r">\s+<")  # a tenth of it all, which every dnf would read
 _WORD = r"[A-Za-z0-9_][A-Za-z0-9._+~^-]*"
 _NAMED = re.compile(rf"{_WORD}-[A-Za-z0-9._+~^]+-[A-Za-z0-9._+~^]+\.[A-Za-z0-9_]+")
@@ -60,8 +64,13 @@ class Rpm:
         package.location_href, package.pkgId, package.size_package = href, digest, size
         package.time_file = int(published)
         try:
-            return SEPARATOR.join(_BETWEEN.sub("><", each) for each in createrepo_c.xml_dump(package))
-        except (createrepo_c.CreaterepoCError, UnicodeError) as error:
+            told = createrepo_c.xml_dump(package)
+            if sum(map(len, told)) > LONGEST_ABOUT:
+                raise _refused(f"an index would say more than {LONGEST_ABOUT} characters of it")
+            for each in told:  # of one that no client can parse, none of its repository can be installed
+                expat.ParserCreate().Parse(each, True)
+            return SEPARATOR.join(_BETWEEN.sub("><", each) for each in told)
+        except (createrepo_c.CreaterepoCError, expat.ExpatError, SystemError, UnicodeError) as error:
             raise _refused(f"a text in it is none that XML can hold: {error}") from None
 
 
@@ -107,6 +116,11 @@ class _Header:
             raise _refused("it ends in a header")
         return cls(intro + rest, entries)
 
+    def is_clear(self) -> bool:
+        """Whether it has each entry once: of two, librpm may read the other one."""
+        tags = [tag for tag, _, _, _ in self._all()]
+        return len(set(tags)) == len(tags)
+
     @property
     def length(self) -> int:
         return len(self.raw)
@@ -138,6 +152,13 @@ class _Header:
         at, count = self._find(tag, _TEXTS), self._count(tag)
         return () if at is None else [len(each) for each in self.raw[at:].split(b"\0", count)[:count]]
 
+    def texts(self) -> Iterator[bytes]:
+        """What each entry of texts holds. librpm reads no header whose entries are not in the order of their data."""
+        data = 16 + 16 * self.entries
+        for (_, kind, start, _), (_, _, end, _) in pairwise((*self._all(), (0, 0, self.length - data, 0))):
+            if kind in (_TEXT, _TEXTS, _TRANSLATED):
+                yield self.raw[data + start : data + end]
+
     def most(self) -> int:
         """Values of the entry that has most, bytes aside."""
         return max((count for _, kind, _, count in self._all() if kind != _BYTES), default=0)
@@ -158,11 +179,25 @@ class _Header:
 
 def _require_modest(header: _Header) -> None:
     """Many files in one directory of a long name are few bytes here, and would be many in the index."""
+    if not header.is_clear():
+        raise _refused("its header has an entry twice")
     if header.most() > MOST:
         raise _refused(f"its header has an entry of more than {MOST} values")
+    for texts in header.texts():
+        if _NO_XML.search(texts) and any(map(_is_spoilt, texts.split(b"\0"))):
+            raise _refused("a text in it is none that XML can hold: a surrogate, U+FFFE or U+FFFF")
     lengths = header.lengths(_DIRECTORIES)
     if sum(lengths[each] for each in header.numbers(_DIRECTORY_OF) if each < len(lengths)) > LARGEST:
         raise _refused(f"the paths of its files have more than {LARGEST} bytes")
+
+
+def _is_spoilt(text: bytes) -> bool:
+    """Whether it has such a character; what is not UTF-8 is read as Latin-1, which has none."""
+    try:
+        text.decode("utf-8", "surrogatepass")
+    except UnicodeError:
+        return False
+    return _NO_XML.search(text) is not None
 
 
 def _require_whole(file: BinaryIO, signature: _Header, header: _Header) -> None:

@@ -26,6 +26,7 @@ import zstandard
 
 from app.hosting import openpgp
 from app.hosting.base import Build, Built
+from app.hosting.dating import dated
 from app.hosting.rpm_file import SEPARATOR
 
 PIECE = 1 << 20
@@ -79,7 +80,8 @@ def built(build: Build, directory: str) -> Iterator[Built]:
             files = list(pool.map(_packed, KINDS, texts, [build.scratch() for _ in KINDS], [packages] * len(KINDS)))
     for each in files:
         yield Built(f"{where}{_file(each)}", each.path, "application/zstd", lasting=True)
-    repomd, signing = _repomd(files, build.now), build.repository.signing
+    now, signing = dated(build, f"{where}repomd.xml", _revision), build.repository.signing
+    repomd = _repomd(files, now)
     if signing.key:
         yield Built(f"{where}repomd.xml.key", openpgp.public_key(signing), "application/pgp-keys")
         signature = openpgp.sign_detached(signing, repomd, build.now)
@@ -123,6 +125,10 @@ def _pieces(kind: Kind, text: BinaryIO, packages: int) -> Iterator[bytes]:
 
 def _file(packed: Packed) -> str:
     return f"{packed.digest}-{packed.kind.name}.xml.zst"
+
+
+def _revision(repomd: str) -> float:
+    return float(repomd.partition("<revision>")[2].partition("<")[0])
 
 
 def _repomd(files: Sequence[Packed], now: float) -> bytes:

@@ -1,4 +1,8 @@
-"""Indexes that a dead process, or a store that was down, left behind: found and built, by one node at a time."""
+"""Indexes that a dead process, or a store that was down, left behind: found and built, by one node at a time.
+
+Hourly also what indexes left that no later one clears: superseded files of a scope in which nothing happens any more,
+and scopes that had not one file for an hour.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +20,8 @@ from app.stores.publications import Publications
 log = logging.getLogger(__name__)
 
 EVERY = 5.0  # seconds between two looks
+HOURLY = 3600.0  # seconds between two looks at what indexes left
+MOST = 10_000  # scopes without a file that are forgotten at a time
 RESTS = (10.0, 300.0)  # seconds after which an index that cannot be built is tried again: at first, at most
 
 
@@ -33,11 +39,24 @@ class Sweep:
     def __init__(self, indexer: Indexer, find: Callable[[str], Repository | None]) -> None:
         self._indexer, self._find = indexer, find
         self._rests: dict[tuple[str, str], tuple[float, float]] = {}  # until when (monotonic), for how long
+        self._cleared = float("-inf")  # when (monotonic)
+        self._unused: frozenset[tuple[str, str, int]] = frozenset()
 
     def once(self) -> int:
         """Build what is behind; how many. Raises StoreDown."""
         with alone(self._indexer.shelf.catalog.memory, "sweep of indexes") as ours:
+            if ours and time.monotonic() - self._cleared >= HOURLY:
+                self._cleared = time.monotonic()
+                self.clear()
             return self._sweep() if ours else 0
+
+    def clear(self) -> None:
+        """What indexes left goes; a scope, where it was without a file the last time too. Raises StoreDown."""
+        catalog = self._indexer.shelf.catalog
+        catalog.expire_indexes()
+        unused = catalog.index.hosted.unused(MOST)
+        catalog.index.hosted.forget_unused(unused & self._unused)
+        self._unused = unused
 
     def until(self, stop: Callable[[float], bool]) -> None:
         """Again and again; `stop` waits so many seconds and says whether to end."""

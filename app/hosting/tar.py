@@ -16,11 +16,14 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 from app.formats.packed import PIECE
-from app.hosting.archives import LIMITS, Limits
+from app.hosting.archives import LIMITS, Limits, content
 
 _BLOCK = 512
 _LONGEST_EXTENSION = 64 << 10  # bytes of a pax header or a long name
+_EXTENSIONS = 4  # of such headers to a member: GNU tar writes two, pax one
+_RECORDS = 100  # of a pax header
 _OCTAL = re.compile(rb"[ \0]*([0-7]*)[ \0]*")
+_RECORD = re.compile(rb"([0-9]{1,5}) ([^=]+)=")  # of pax, as far as its value
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f]")
 
 
@@ -31,6 +34,7 @@ class _Extended:
     path: str = ""
     size: int | None = None
     sparse: bool = False
+    headers: int = 0
 
 
 def files(tar: BinaryIO, limits: Limits = LIMITS) -> Iterator[tuple[str, BinaryIO]]:
@@ -58,6 +62,18 @@ def files(tar: BinaryIO, limits: Limits = LIMITS) -> Iterator[tuple[str, BinaryI
         else:
             _pass_over(tar, kind, header, size)
         extended = _Extended()
+
+
+def top_level(tar: BinaryIO, wanted: str, limit: int, limits: Limits) -> Iterator[tuple[str, bytes]]:
+    """(path, content) of every file of that name in a directory that is in none, each of at most `limit` bytes. All
+    is read to its end: what is cut short is a ValueError."""
+    for name, body in files(tar, limits):
+        if name.count("/") == 1 and name.endswith(f"/{wanted}"):
+            yield name, content(body, limit, f"a {wanted}")
+        while body.read(PIECE):
+            pass
+    while tar.read(PIECE):
+        pass
 
 
 class _Member(io.RawIOBase):
@@ -88,6 +104,14 @@ def _header(tar: BinaryIO) -> bytes:
     if sum(header) - sum(header[148:156]) + 8 * 0x20 != _number(header[148:156]):
         raise ValueError("holds a damaged tar")
     return header
+
+
+def _map(tar: BinaryIO) -> bytes:
+    """A further part of a sparse file's map, which is a block of its own."""
+    block = tar.read(_BLOCK)
+    if len(block) < _BLOCK:
+        raise ValueError("ends in the middle of a tar")
+    return block
 
 
 def _number(digits: bytes) -> int:
@@ -122,15 +146,13 @@ def _text(tar: BinaryIO, size: int) -> bytes:
 
 def _extend(extended: _Extended, kind: bytes, text: bytes) -> None:
     """GNU's long name, or the records "<length> <key>=<value>\\n" of pax."""
+    extended.headers += 1
+    if extended.headers > _EXTENSIONS:
+        raise ValueError(f"has more than {_EXTENSIONS} tar headers for one member")
     if kind == b"L":
         extended.path = _decoded(text.partition(b"\0")[0])
         return
-    while text:
-        length, space, _ = text[:12].partition(b" ")
-        if not (space and length.isdigit() and len(length) < int(length) <= len(text)):
-            raise ValueError("holds a damaged tar")
-        key, _, value = text[len(length) + 1 : int(length)].removesuffix(b"\n").partition(b"=")
-        text = text[int(length) :]
+    for key, value in _records(text):
         if key == b"path":
             extended.path = _decoded(value)
         elif key == b"size":
@@ -138,11 +160,22 @@ def _extend(extended: _Extended, kind: bytes, text: bytes) -> None:
         extended.sparse |= key.startswith(b"GNU.sparse.")
 
 
+def _records(text: bytes) -> Iterator[tuple[bytes, bytes]]:
+    at = number = 0
+    while at < len(text):
+        match, number = _RECORD.match(text, at), number + 1
+        end = at + int(match[1]) if match else 0
+        if match is None or not match.end() < end <= len(text) or number > _RECORDS:
+            raise ValueError("holds a damaged tar")
+        yield match[2], text[match.end() : end].removesuffix(b"\n")
+        at = end
+
+
 def _pass_over(tar: BinaryIO, kind: bytes, header: bytes, size: int) -> None:
     if kind == b"S":  # GNU's sparse file: its map may go on in further headers
         more = header[482]
         while more:
-            more = (tar.read(_BLOCK) or b"\0" * _BLOCK)[-8]
+            more = _map(tar)[-8]
     if kind not in (b"1", b"2", b"3", b"4", b"5", b"6"):
         _skip(tar, size, -size % _BLOCK)
 

@@ -4,7 +4,7 @@ document.py     the files, as one JSON document
 shapes.py       what every object in it has in common
 keys.py         what the repositories may be; remote.py a remote, dialling.py its `upstream`
 values.py       what each single value may be; addresses.py what a URL or a host may be
-collisions.py   what `artifactapi check` warns of
+collisions.py   what `artifactapi check` warns of; misspelt.py too
 display.py      the way back: GET /config
 json_schema.py  what an editor is told of it
 """
@@ -26,9 +26,10 @@ from app.repositories.display import Bans
 from app.repositories.document import SECTIONS, Document, Origin, read
 from app.repositories.json_schema import schema
 from app.repositories.keys import DocumentSchema
+from app.repositories.misspelt import misspelt
 from app.resource import Kind, Repository
 
-__all__ = ["Bans", "Repositories", "collisions", "load", "schema", "snapshot"]
+__all__ = ["Bans", "Repositories", "collisions", "load", "misspelt", "schema", "snapshot"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,8 @@ def collisions(repositories: Iterable[Repository]) -> Iterator[str]:
             others = [each.name for each in known if each.name != remote.name and _begins(remote, each.name)]
             yield from (
                 f"remotes.{remote.name}: answers without its name in the path, but its images {name}/... "
-                f"are looked for in the repository {name}: rename that one"
+                f"are looked for in the repository {name}: rename that one, or say in immutable_patterns "
+                f"which images {remote.name} has"
                 for name in others
             )
 

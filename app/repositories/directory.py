@@ -12,7 +12,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from marshmallow import ValidationError
@@ -27,6 +27,7 @@ log = logging.getLogger(__name__)
 
 AGE = 2.0  # seconds for which nobody asks again, while Redis is down
 NEVER = float("-inf")
+OUTDATED = -1  # no count of changes
 LONGEST = 30.0  # seconds after which Postgres is asked in any case: who changed it may not have reached Redis
 
 
@@ -54,6 +55,7 @@ class Directory:
         self.accounts, self._memory, self._clock = accounts, memory, clock
         self._reading = threading.Lock()
         self._read = _Read()
+        self._locals: tuple[Mapping[str, Repository], Mapping[str, Repository]] = ({}, {})  # of which made ones; all
         self._failed = NEVER  # when Postgres was last found to be down
 
     @property
@@ -76,8 +78,19 @@ class Directory:
     @property
     def locals(self) -> Mapping[str, Repository]:
         """Of both, the file's first. Raises StoreDown."""
-        made = self._now().repositories
-        return {**self.filed.locals, **{name: made[name] for name in sorted(made.keys() - self.filed.names)}}
+        made, (of, every) = self._now().repositories, self._locals
+        if of is not made:
+            every = {**self.filed.locals, **{name: made[name] for name in sorted(made.keys() - self.filed.names)}}
+            self._locals = made, every
+        return every
+
+    @property
+    def listed(self) -> Mapping[str, Repository]:
+        """As locals, for pages that go on while Postgres is down: the file's alone where nothing was ever read."""
+        try:
+            return self.locals
+        except StoreDown:
+            return self.filed.locals
 
     @property
     def names(self) -> frozenset[str]:
@@ -100,6 +113,11 @@ class Directory:
         """Every definition that counts, by name. Raises StoreDown."""
         made = self._now().made
         return {name: made[name] for name in sorted(made.keys() - self.filed.names)}
+
+    def distrust(self) -> None:
+        """Postgres says something else than what was read last: it is asked the next time."""
+        with self._reading:
+            self._read = replace(self._read, count=OUTDATED, at=min(self._read.at, self._clock() - AGE))
 
     def close(self) -> None:
         self.accounts.close()
@@ -152,7 +170,7 @@ class Directory:
 def _understood(defined: Defined) -> Repository | None:
     """None for what another version wrote, and this one cannot serve."""
     try:
-        return standing(defined.name, defined.project, defined.definition)
+        return standing(defined)
     except ValidationError as error:
         log.error("%s, made through the API, is not served: %s", defined.name, error)
         return None

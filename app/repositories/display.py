@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from app.accounts.rights import EVERYBODY
 from app.repositories.values import Referenced
 from app.resource import Repository, UpstreamOptions
 
@@ -51,7 +52,7 @@ def _local(repository: Repository) -> dict[str, Any]:
         "description": repository.description,
         "overwrite": repository.overwrite,
         "verify_on_read": repository.verify_on_read,
-        "access": repository.access,
+        "access": repository.access or EVERYBODY,
         "project": repository.project,
         **({"repodata_depth": repository.repodata_depth} if repository.package == "rpm" else {}),
         **({"signing_key": HIDDEN, "signing_key_name": repository.signing.name} if repository.signing.key else {}),
@@ -75,7 +76,7 @@ def _remote(repository: Repository, bans: Bans) -> dict[str, Any]:
         **_credentials(repository),
         "offline": repository.offline,
         "verify_on_read": repository.verify_on_read,
-        "access": repository.access,
+        "access": repository.access or EVERYBODY,
         **(_docker(repository, bans) if repository.package == "docker" else {}),
     }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from marshmallow import ValidationError, pre_load
@@ -12,6 +13,7 @@ from marshmallow import ValidationError, pre_load
 from app.formats.oci_names import valid_name
 from app.repositories.keys import NAME, NOT_A_NAME, NOT_SAYABLE, LocalSchema
 from app.resource import Kind, Repository, Signing
+from app.stores.accounts import Defined
 
 SECRETS = ("signing_key", "signing_key_password")
 
@@ -26,6 +28,12 @@ class MadeSchema(LocalSchema):
             reason = "must be the value itself: this server's environment and files are its operator's"
             raise ValidationError({key: [reason] for key in named})
         return data
+
+    def check_key(self, package: str, signing: Signing) -> None:
+        """A key says itself how much work it is to open: any amount. A password stored beside it protects nothing."""
+        if signing.password:
+            raise ValueError("send the key itself, opened: a password would be stored beside it")
+        super().check_key(package, signing)
 
 
 class StandingSchema(MadeSchema):
@@ -45,9 +53,10 @@ def checked(name: str, project: str, definition: Mapping[str, Any]) -> Repositor
     return found
 
 
-def standing(name: str, project: str, definition: Mapping[str, Any]) -> Repository:
+def standing(defined: Defined) -> Repository:
     """The repository of a stored definition; ValidationError where a later version wrote it."""
-    return _repository(StandingSchema(), name, project, definition)
+    found = _repository(StandingSchema(), defined.name, defined.project, defined.definition)
+    return replace(found, created=defined.created)
 
 
 def _repository(schema: LocalSchema, name: str, project: str, definition: Mapping[str, Any]) -> Repository:

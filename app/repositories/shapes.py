@@ -7,14 +7,13 @@ from typing import Any
 
 from marshmallow import EXCLUDE, Schema, ValidationError, fields, validate, validates_schema
 
+from app.accounts.rights import AUTHENTICATED, EVERYBODY, PUBLIC, RESERVED
 from app.formats import FORMATS
 from app.problems import shown, suggestion
 
 # Named in API.md or CLIENTS.md, refused by name until they are built.
 # fmt: off
-PACKAGES_TO_COME = frozenset((
-    "cargo", "conda", "gem", "go", "helm", "maven", "npm", "nuget", "pypi", "rubygems", "terraform",
-))
+PACKAGES_TO_COME = frozenset(("cargo", "conda", "gem", "go", "nuget", "rubygems", "terraform"))
 KEYS_TO_COME = frozenset(("owned", "quota", "rate", "members"))
 # fmt: on
 ALSO_CALLED = {"alpine": "apk", "apt": "deb", "debian": "deb", "dnf": "rpm", "oci": "docker", "yum": "rpm"}
@@ -81,20 +80,36 @@ class Named(fields.Dict):
             raise ValidationError(found, valid_data=error.valid_data) from None
 
 
+def _no_word(value: str) -> None:
+    if value in RESERVED:
+        raise ValidationError(
+            f'{shown(value)} is no project: it is "{EVERYBODY}", "{AUTHENTICATED}" or a project\'s name'
+        )
+
+
 class Access(fields.String):
+    """ "everybody" is PUBLIC, and so is "", which has always been read."""
+
     def __init__(self) -> None:
         super().__init__(
-            validate=validate.Regexp(PROJECT, error=NO_PROJECT),
-            metadata=says(
-                'who may read it: "" everybody, "authenticated" whoever has a token, else a project\'s name'
-            ),
+            validate=[validate.Regexp(PROJECT, error=NO_PROJECT), self._check],
+            metadata=says('who may read it: "everybody", "authenticated" (whoever has a token), or a project\'s name')
+            | {"default": EVERYBODY},
         )
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **more: Any) -> str:
+        found: str = super()._deserialize(value, attr, data, **more)
+        return PUBLIC if found == EVERYBODY else found
+
+    def _check(self, value: str) -> None:
+        if value != AUTHENTICATED:
+            _no_word(value)
 
 
 class Project(fields.String):
     def __init__(self) -> None:
         super().__init__(
-            validate=validate.Regexp(PROJECT, error=NO_PROJECT),
+            validate=[validate.Regexp(PROJECT, error=NO_PROJECT), _no_word],
             metadata=says("the project whose writers publish into it; without one administrators do"),
         )
 

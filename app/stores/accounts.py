@@ -12,7 +12,7 @@ before anything in it is believed. (A node that alone cannot reach Redis cannot 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -21,6 +21,15 @@ from app.accounts.rights import Role
 
 class AlreadyTaken(Exception):
     """An e-mail address or a name that somebody else has."""
+
+
+class UnknownProject(Exception):
+    """The `access` of a definition names a project that is not there."""
+
+
+def lowered(email: str) -> str:
+    """As it is kept and looked for. Only ASCII: what looks like another letter must not become somebody's name."""
+    return email.encode("utf-8", "surrogatepass").lower().decode("utf-8", "surrogatepass")
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +142,9 @@ class Accounts(Protocol):
     def revoke(self, id: int, user: int | None = None) -> bool:
         """With `user`, only one of that user's."""
 
+    def revoke_all(self, user: int) -> int:
+        """How many of that user's there were."""
+
     def token_used(self, ids: Mapping[int, float]) -> None: ...
 
     # projects
@@ -145,7 +157,7 @@ class Accounts(Protocol):
 
     def change_project(self, name: str, description: str) -> Project | None: ...
     def drop_project(self, name: str) -> bool:
-        """False where it is not there; raises AlreadyTaken while it has repositories."""
+        """False where it is not there; raises AlreadyTaken while it has repositories, or another's give it access."""
 
     def members(self, project: str) -> Sequence[Member]: ...
     def memberships(self, user: int) -> Mapping[str, Role]: ...
@@ -157,12 +169,16 @@ class Accounts(Protocol):
     def trusts(self, project: str | None = None, issuer: str | None = None) -> Sequence[Trust]: ...
     def drop_trust(self, project: str, id: int) -> bool: ...
 
-    # repositories made through the API
+    # repositories made through the API; define() and redefine() raise UnknownProject
     def define(self, defined: Defined) -> Defined: ...
     def defined(self) -> Sequence[Defined]: ...
-    def redefine(self, name: str, definition: Mapping[str, Any]) -> Defined | None: ...
-    def undefine(self, name: str) -> bool:
-        """Also forgets what is published there, in the same transaction; the bytes go with gc."""
+    def redefine(self, before: Defined, definition: Mapping[str, Any], rebuild: bool = False) -> Defined | None:
+        """Say this of it from now on; None, and nothing is changed, where it is not as `before` says any more. With
+        `rebuild` all its indexes are to be built again."""
+
+    def undefine(self, name: str, journal: Callable[[int], None]) -> bool:
+        """Also forgets what is published there, in the same transaction; the bytes go with gc. `journal` is called
+        with a fence taken after all of that, before it is committed: where it raises, nothing was changed."""
 
     def changes(self) -> int:
         """The count of all changes that copies must know of."""

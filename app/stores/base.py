@@ -62,6 +62,10 @@ class Footprint:
     entries: int
 
 
+def unnoted(repository: str, fence: int) -> None:
+    """Nothing of it was ever in the journal."""
+
+
 class Index(Protocol):
     """The truth: (repository, key) -> Entry. Keys may be of any length. Every method raises StoreDown.
 
@@ -168,10 +172,13 @@ class Index(Protocol):
         `prefix` is literal text: `%` and `_` match themselves.
         """
 
-    def drop_unknown(self, known: frozenset[str], dry_run: bool = False) -> dict[str, int]:
+    def drop_unknown(
+        self, known: frozenset[str], dry_run: bool = False, journal: Callable[[str, int], None] = unnoted
+    ) -> dict[str, int]:
         """Forget every entry of repositories not in `known`, hosted ones too; how many, by repository.
 
-        A `dry_run` only tells.
+        `journal` is called with each name and a fence taken after all of its files, before that is committed: where
+        it raises, nothing was changed. A `dry_run` only tells.
         """
 
     def listing(self, repository: str, prefix: str = "", after: str = "", limit: int = 1000) -> Sequence[Stored]:
@@ -200,6 +207,11 @@ class Index(Protocol):
 
     def referring(self, digest: str) -> Sequence[Stored]:
         """Every entry whose bytes these are."""
+
+    def named(
+        self, digest: str, repositories: Sequence[str], prefix: str = "", ending: str = "", limit: int | None = None
+    ) -> Sequence[Stored]:
+        """Entries of these repositories whose bytes these are and whose path begins and ends so."""
 
     def next_note(self) -> int:
         """A number for the journal's next record, larger than every one handed out before; it outlives whatever

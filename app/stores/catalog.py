@@ -129,10 +129,11 @@ class Catalog:
         gone: Sequence[str],
         present: Callable[[str], bool],
         journal: Callable[[Mapping[str, int]], None],
+        created: float = 0.0,
     ) -> Changed:
         """Publications.change; from now on every worker sees it."""
-        changed = self.index.hosted.change(repository, new, gone, present, journal)
-        if changed.standing is None:
+        changed = self.index.hosted.change(repository, new, gone, present, journal, created)
+        if changed.standing is None and not changed.removed:
             with self._in_step(repository):
                 self._forget_all(repository, [*(each.path for each in new), *gone])
         return changed
@@ -150,6 +151,14 @@ class Catalog:
             with self._in_step(repository):
                 self._forget_all(repository, changed)
         return changed is not None
+
+    def expire_indexes(self) -> None:
+        """Publications.expire of all; from now on no worker sees those files."""
+        now, hosted = self.clock(), self.index.hosted
+        for repository, scope in hosted.expiring(now):
+            gone = hosted.expire(repository, scope, now)
+            with self._in_step(repository):
+                self._forget_all(repository, gone)
 
     def forget_hosted(self, repository: str, path: str, fence: int) -> bool:
         """Publications.forget; from now on no worker sees the file."""

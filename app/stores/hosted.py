@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
 
-from app.stores import indexes, statements
+from app.stores import indexes, lists, statements
 from app.stores.base import Stored
 from app.stores.connections import Patient
 from app.stores.indexes import Indexes
@@ -20,8 +20,10 @@ from app.stores.statements import number, one, row, where
 
 COMMIT, RESTORE = 15.0, 120.0  # seconds of patience; a commit may wait for a flush, a removal or a slow journal
 BATCH = 500  # files restored in one transaction
+MANY = 500  # files of one change from which on it locks them together: the server has room for thousands of locks
 
-_NEXT = "SELECT nextval('fences')"
+_IS_MADE = "SELECT 1 FROM defined WHERE name = %s AND created = %s"
+_UNKNOWN = "SELECT DISTINCT repository FROM entries WHERE repository <> ALL (%s) ORDER BY repository"
 _NEXT_NOTE = "SELECT nextval('notes')"
 _LAST_NOTE = "SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM notes"
 # The distance is more than anyone draws between the reading of last_value and its replacement.
@@ -49,6 +51,7 @@ class Hosted(Indexes):
         gone: Sequence[str],
         present: Callable[[str], bool],
         journal: Callable[[Mapping[str, int]], None],
+        created: float = 0.0,
     ) -> Changed:
         """See Publications.change."""
         digests = sorted({each.entry.digest for each in new})
@@ -56,25 +59,48 @@ class Hosted(Indexes):
         try:
             with self._connections.lend(COMMIT) as connection, connection.transaction():
                 connection.execute(statements.LOCK_SHARED, [locks])
+                if created and not connection.execute(_IS_MADE, [repository, created]).fetchone():
+                    return Changed(removed=True)
                 paths = sorted({*(each.path for each in new), *gone})
-                fences = {path: _turn(connection, repository, path) for path in paths}
+                many = len(paths) > MANY
+                if many:
+                    connection.execute(statements.LOCK, [number("files", repository)])
+                fences = {path: _turn(connection, repository, path, locked=many) for path in paths}
                 scopes = _drop(connection, repository, gone) | _record(connection, repository, new, fences, present)
                 journal(fences)
                 return Changed(scopes=indexes.count_up(connection, repository, scopes))
         except _Standing as standing:
-            return Changed(standing.path)
+            return Changed(standing.path, standing.generated)
 
     def forget(self, repository: str, path: str, fence: int) -> bool:
         """See Publications.forget."""
         values = where(repository, path) | {"fence": fence}
         with self._connections.lend(COMMIT) as connection, connection.transaction():
-            connection.execute(statements.LOCK, [number("file", f"{repository}/{path}")])
+            indexes.lock_file(connection, repository, path)
             if connection.execute(statements.FORGET, values).rowcount != 1:
                 return False
             scopes: dict[str, int] = {}
             indexes.undescribe(connection, repository, path, scopes)
             indexes.count_up(connection, repository, scopes)
             return True
+
+    def drop_unknown(
+        self, known: frozenset[str], dry_run: bool, journal: Callable[[str, int], None]
+    ) -> dict[str, int]:
+        """See Index.drop_unknown; whoever publishes there meanwhile has done so before, or does so after."""
+        named = sorted(known)
+        with self._connections.lend(RESTORE) as connection, connection.transaction(force_rollback=dry_run):
+            connection.wait_longer()
+            unknown = [name for (name,) in connection.execute(_UNKNOWN, [named])]
+            for name in unknown:
+                connection.execute(statements.LOCK, [number("repository", name)])
+            lists.drop_unknown(connection, named)
+            indexes.drop_unknown(connection, named)
+            dropped = dict(connection.execute(statements.DROP_UNKNOWN, [named]).fetchall())
+            for name in () if dry_run else dropped:
+                fence = int(one(connection.execute(statements.NEXT_FENCE))[0])
+                journal(name, fence)
+            return dropped
 
     def next_note(self) -> int:
         """See Index.next_note; it is on the server's disk before it is returned."""
@@ -118,9 +144,9 @@ class Hosted(Indexes):
 class _Standing(Exception):
     """Rolls the change back."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, generated: bool = False) -> None:
         super().__init__(path)
-        self.path = path
+        self.path, self.generated = path, generated
 
 
 def _drop(connection: Patient, repository: str, gone: Sequence[str]) -> dict[str, int]:
@@ -156,13 +182,14 @@ def _record(
 
 def _refuse_generated(connection: Patient, repository: str, path: str) -> None:
     if connection.execute(indexes.IS_GENERATED, where(repository, path)).fetchone():
-        raise _Standing(path)
+        raise _Standing(path, generated=True)
 
 
-def _turn(connection: Patient, repository: str, key: str) -> int:
+def _turn(connection: Patient, repository: str, key: str, *, locked: bool) -> int:
     """Wait until nobody else changes this file; the fence of the change that is now ours to make."""
-    connection.execute(statements.LOCK, [number("file", f"{repository}/{key}")])
-    fence: int = one(connection.execute(_NEXT, prepare=True))[0]
+    if not locked:
+        indexes.lock_file(connection, repository, key)
+    fence: int = one(connection.execute(statements.NEXT_FENCE, prepare=True))[0]
     return fence
 
 

@@ -14,12 +14,14 @@ from psycopg.sql import SQL
 from app.resource import Entry
 from app.stores import statements
 from app.stores.children import children
-from app.stores.connections import Connections, Patient
+from app.stores.connections import Patient
 from app.stores.publications import Child, Described, Description, Indexed
 from app.stores.statements import COLUMNS, hashed, number, one, row, where, within
+from app.stores.superseded import Superseded, drop_expired
 
 PATIENCE = 30.0  # seconds for a statement that reads or writes a whole index
 FETCHED = 500  # files read at a time
+ROOM = 1 << 20  # bytes of what is said of them that are read at a time, if it is not one file of which more is said
 
 IS_GENERATED = "SELECT 1 FROM generated WHERE repository = %(repository)s AND key_hash = %(key_hash)s"
 _UNDESCRIBE = """
@@ -50,11 +52,18 @@ _UNBUILT = """
     SELECT repository, scope, changed FROM scopes WHERE built < changed AND (repository, scope) > (%s, %s)
     ORDER BY repository, scope LIMIT %s
     """
-_TOUCH = "UPDATE scopes SET changed = changed + 1 WHERE repository = %s"
+TOUCH = "UPDATE scopes SET changed = changed + 1 WHERE repository = %s"
 _ITEMS = """
-    SELECT path, size, digest, fetched, about FROM descriptions JOIN entries USING (repository, key_hash)
-    WHERE repository = %s AND md5(scope) = md5(%s) AND scope = %s ORDER BY path
+    SELECT key_hash, octet_length(about), path, size, digest, fetched
+    FROM descriptions JOIN entries USING (repository, key_hash)
+    WHERE repository = %(repository)s AND md5(scope) = md5(%(scope)s) AND scope = %(scope)s AND path > %(after)s
+    ORDER BY path
     """
+_DESCRIBED = """
+    SELECT path, size, digest, fetched, about FROM descriptions JOIN entries USING (repository, key_hash)
+    WHERE repository = %(repository)s AND key_hash = %(key_hash)s
+    """
+_ABOUT = "SELECT key_hash, about FROM descriptions WHERE repository = %s AND key_hash = ANY (%s)"
 _SCOPES = SQL(
     """
     SELECT scope FROM scopes WHERE repository = %s AND files > 0
@@ -87,14 +96,11 @@ _SUPERSEDE = """
     WHERE repository = %(repository)s AND md5(scope) = md5(%(scope)s) AND scope = %(scope)s AND expires IS NULL
     AND key_hash <> ALL (%(kept)s)
     """
-_EXPIRED = """
-    WITH gone AS (
-        DELETE FROM generated
-        WHERE repository = %(repository)s AND md5(scope) = md5(%(scope)s) AND scope = %(scope)s
-        AND expires <= %(now)s RETURNING repository, key_hash, key
-    ), deleted AS (DELETE FROM entries USING gone WHERE (entries.repository, entries.key_hash) = (gone.repository, gone.key_hash))
-    SELECT key FROM gone
-    """  # noqa: E501
+
+
+def lock_file(connection: Patient, repository: str, path: str) -> None:
+    """Nobody else changes this file until the transaction ends: nor a change of so many that it locks them all."""
+    connection.execute(statements.LOCK_FILE, [number("files", repository), number("file", f"{repository}/{path}")])
 
 
 def undescribe(connection: Patient, repository: str, path: str, scopes: dict[str, int]) -> None:
@@ -109,7 +115,8 @@ def describe(
     connection: Patient, repository: str, path: str, description: Description, scopes: dict[str, int]
 ) -> None:
     """Say what an index is to know of a file, and count it into its scopes."""
-    said = {"scope": description.scope, "also": list(description.also), "about": description.about}
+    also = [*description.also, *description.when_gone]  # what is stored is read when it goes
+    said = {"scope": description.scope, "also": also, "about": description.about}
     connection.execute(_DESCRIBE, where(repository, path) | said)
     scopes[description.scope] = scopes.get(description.scope, 0) + 1
     for each in description.also:
@@ -144,16 +151,13 @@ def drop_unknown(connection: Patient, known: Sequence[str]) -> None:
         connection.execute(statement, [list(known)])
 
 
-class Indexes:
+class Indexes(Superseded):
     """What Publications knows of indexes, in one database."""
-
-    def __init__(self, connections: Connections) -> None:
-        self._connections = connections
 
     def describe(self, repository: str, path: str, fence: int, description: Description | None) -> bool:
         """See Publications.describe."""
         with self._connections.lend(PATIENCE) as connection, connection.transaction():
-            connection.execute(statements.LOCK, [number("file", f"{repository}/{path}")])
+            lock_file(connection, repository, path)
             if not connection.execute(_SAME, where(repository, path) | {"fence": fence}).fetchone():
                 return False
             scopes: dict[str, int] = {}
@@ -187,11 +191,12 @@ class Indexes:
     def touch(self, repository: str) -> int:
         """See Publications.touch."""
         with self._connections.lend(PATIENCE) as connection:
-            return connection.execute(_TOUCH, [repository]).rowcount
+            return connection.execute(TOUCH, [repository]).rowcount
 
     @contextlib.contextmanager
-    def items(self, repository: str, scope: str) -> Iterator[tuple[int, Iterator[Described]]]:
+    def items(self, repository: str, scope: str, after: str = "") -> Iterator[tuple[int, Iterator[Described]]]:
         """See Publications.items; one snapshot for the count and the files."""
+        values = {"repository": repository, "scope": scope, "after": after}
         with self._connections.lend(PATIENCE) as connection:
             connection.isolation_level = IsolationLevel.REPEATABLE_READ
             try:
@@ -199,10 +204,16 @@ class Indexes:
                     found = connection.execute(_SCOPE, [repository, hashed(scope)]).fetchone()
                     with connection.cursor(name="items") as cursor:
                         cursor.itersize = FETCHED
-                        cursor.execute(_ITEMS, [repository, scope, scope])
-                        yield (found[0] if found else 0), (Described(*values) for values in cursor)
+                        cursor.execute(_ITEMS, values)
+                        yield (found[0] if found else 0), _described(connection, repository, cursor)
             finally:
                 connection.isolation_level = IsolationLevel.READ_COMMITTED
+
+    def described(self, repository: str, path: str) -> Described | None:
+        """See Publications.described."""
+        with self._connections.read() as connection:
+            found = connection.execute(_DESCRIBED, where(repository, path)).fetchone()
+        return Described(*found) if found else None
 
     def scopes(self, repository: str, after: str = "", limit: int = 1000) -> Sequence[str]:
         """See Publications.scopes."""
@@ -233,8 +244,27 @@ class Indexes:
                 raise psycopg.Rollback
             _generate(connection, repository, scope, files)
             connection.execute(_SUPERSEDE, values)
-            expired = [found[0] for found in connection.execute(_EXPIRED, values)]
+            expired = drop_expired(connection, values)
         return None if expired is None else [*(each.path for each in files), *expired]
+
+
+def _described(connection: Patient, repository: str, files: Iterable[Sequence[Any]]) -> Iterator[Described]:
+    """The files with what is said of them, which may be megabytes of each: as much at a time as there is ROOM."""
+    batch: list[Sequence[Any]] = []
+    size = 0
+    for each in files:
+        if batch and size + each[1] > ROOM:
+            yield from _with_about(connection, repository, batch)
+            batch, size = [], 0
+        batch.append(each)
+        size += each[1]
+    yield from _with_about(connection, repository, batch)
+
+
+def _with_about(connection: Patient, repository: str, batch: Sequence[Sequence[Any]]) -> Iterator[Described]:
+    said = dict(connection.execute(_ABOUT, [repository, [key for key, *_ in batch]]).fetchall())
+    for key, _, path, size, digest, published in batch:
+        yield Described(path, size, digest, published, said[key])
 
 
 def _generate(connection: Patient, repository: str, scope: str, files: Iterable[Indexed]) -> None:

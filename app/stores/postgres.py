@@ -11,6 +11,7 @@ advisory locks, each for one transaction, in this order:
   blob        shared by commits of a digest (several in the order of digests), alone for its removal
   repository  shared by commits into it, alone for a flush: no commit slips in under the old epoch
   set         alone for what changes several entries, which would otherwise wait for each other in a circle
+  files       of a repository: shared with the next, alone for what changes so many that it locks no single one
   file        alone for what publishes or withdraws it (hosted.py), several in the order of paths; then the rows of
               scopes, in the order of scopes
 """
@@ -28,8 +29,8 @@ import psycopg
 
 from app.errors import StoreDown
 from app.resource import Digest, Entry
-from app.stores import indexes, lists, statements
-from app.stores.base import Change, Flushed, Footprint, Listed, Stored
+from app.stores import lists, statements
+from app.stores.base import Change, Flushed, Footprint, Listed, Stored, unnoted
 from app.stores.browse import PostgresBrowse
 from app.stores.connections import Connections, Patient, parameters
 from app.stores.hosted import Hosted
@@ -168,12 +169,10 @@ class PostgresIndex:
             lists.flush(connection, repository, prefix)
             return Flushed(*one(connection.execute(statements.DELETE, values, prepare=False)))
 
-    def drop_unknown(self, known: frozenset[str], dry_run: bool = False) -> dict[str, int]:
-        with self._connections.lend(FLUSH) as connection, connection.transaction(force_rollback=dry_run):
-            connection.wait_longer()
-            lists.drop_unknown(connection, sorted(known))
-            indexes.drop_unknown(connection, sorted(known))
-            return dict(connection.execute(statements.DROP_UNKNOWN, [sorted(known)]).fetchall())
+    def drop_unknown(
+        self, known: frozenset[str], dry_run: bool = False, journal: Callable[[str, int], None] = unnoted
+    ) -> dict[str, int]:
+        return self.hosted.drop_unknown(known, dry_run, journal)
 
     def listing(self, repository: str, prefix: str = "", after: str = "", limit: int = 1000) -> list[Stored]:
         """A page is longer than `limit` only where its last path has several keys (variants)."""
@@ -213,6 +212,13 @@ class PostgresIndex:
     def referring(self, digest: str) -> list[Stored]:
         with self._connections.read(COMMIT) as connection:
             return _stored(connection.execute(statements.REFERRING, [digest]))
+
+    def named(
+        self, digest: str, repositories: Sequence[str], prefix: str = "", ending: str = "", limit: int | None = None
+    ) -> list[Stored]:
+        values = [digest, list(repositories), prefix, ending, ending, limit]
+        with self._connections.read(COMMIT) as connection:
+            return _stored(connection.execute(statements.NAMED, values))
 
     def close(self) -> None:
         self._connections.close()

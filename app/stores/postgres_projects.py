@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -11,9 +11,10 @@ from psycopg.errors import ForeignKeyViolation
 from psycopg.sql import SQL
 from psycopg.types.json import Jsonb
 
-from app.accounts.rights import Role
-from app.stores import lists, statements
-from app.stores.accounts import AlreadyTaken, Defined, Member, Project, Trust
+from app.accounts.rights import RESERVED, Role
+from app.stores import indexes, lists, statements
+from app.stores.accounts import AlreadyTaken, Defined, Member, Project, Trust, UnknownProject
+from app.stores.connections import Patient
 from app.stores.postgres_users import Counting
 
 _PROJECT = SQL("id, name, description, created")
@@ -33,6 +34,10 @@ _ALL = SQL(
     """
 ).format(columns=_PROJECT)
 _CHANGE = SQL("UPDATE projects SET description = %s WHERE name = %s RETURNING {columns}").format(columns=_PROJECT)
+# who gives a project access holds its row, so that it is not dropped meanwhile; who drops it waits for them first
+_KEEP = "SELECT 1 FROM projects WHERE name = %s FOR KEY SHARE"
+_HOLD = "SELECT 1 FROM projects WHERE name = %s FOR UPDATE"
+_GIVEN_ACCESS = "SELECT 1 FROM defined WHERE definition ->> 'access' = %s LIMIT 1"
 _MEMBERS = """
     SELECT users.id, email, full_name, role FROM members
     JOIN users ON users.id = user_id JOIN projects ON projects.id = project_id
@@ -65,7 +70,9 @@ _ALL_DEFINED = SQL(
 ).format(columns=_DEFINED)
 _REDEFINE = SQL(
     """
-    UPDATE defined SET definition = %s FROM projects WHERE projects.id = project_id AND defined.name = %s
+    UPDATE defined SET definition = %(definition)s FROM projects
+    WHERE projects.id = project_id AND (defined.name, projects.name) = (%(name)s, %(project)s)
+    AND (definition, defined.created) = (%(before)s, %(created)s::double precision)
     RETURNING {columns}
     """
 ).format(columns=_DEFINED)
@@ -106,6 +113,9 @@ class Projects(Counting):
 
     def drop_project(self, name: str) -> bool:
         with self._changing() as connection:
+            connection.execute(_HOLD, [name])
+            if connection.execute(_GIVEN_ACCESS, [name]).fetchone():
+                raise AlreadyTaken(f"{name} has access to repositories")
             try:
                 return connection.execute("DELETE FROM projects WHERE name = %s", [name]).rowcount == 1
             except ForeignKeyViolation as error:
@@ -147,6 +157,7 @@ class Projects(Counting):
         created = time.time()
         values = [defined.name, Jsonb(dict(defined.definition)), created, defined.project]
         with self._changing() as connection:
+            _keep(connection, defined.definition)
             if connection.execute(_DEFINE, values).rowcount != 1:
                 raise AlreadyTaken(defined.name)
         return replace(defined, created=created)
@@ -155,12 +166,17 @@ class Projects(Counting):
         with self._connections.lend() as connection:
             return [Defined(*found) for found in connection.execute(_ALL_DEFINED, prepare=True)]
 
-    def redefine(self, name: str, definition: Mapping[str, Any]) -> Defined | None:
+    def redefine(self, before: Defined, definition: Mapping[str, Any], rebuild: bool = False) -> Defined | None:
+        values = {"name": before.name, "project": before.project, "created": before.created}
+        values |= {"before": Jsonb(dict(before.definition)), "definition": Jsonb(dict(definition))}
         with self._changing() as connection:
-            found = connection.execute(_REDEFINE, [Jsonb(dict(definition)), name]).fetchone()
+            _keep(connection, definition)
+            found = connection.execute(_REDEFINE, values).fetchone()
+            if found and rebuild:
+                connection.execute(indexes.TOUCH, [before.name])
         return Defined(*found) if found else None
 
-    def undefine(self, name: str) -> bool:
+    def undefine(self, name: str, journal: Callable[[int], None]) -> bool:
         """As a flush that deletes: its epoch is raised, so copies of before are believed nowhere once Redis knows."""
         with self._changing(FORGETTING) as connection:
             connection.wait_longer()
@@ -173,7 +189,15 @@ class Projects(Counting):
             connection.execute(statements.DELETE, statements.within(name, ""), prepare=False)
             for statement in _FORGET:
                 connection.execute(statement, [name])
+            journal(int(statements.one(connection.execute(statements.NEXT_FENCE))[0]))
         return True
+
+
+def _keep(connection: Patient, definition: Mapping[str, Any]) -> None:
+    """The project that it gives access, until this is committed. Raises UnknownProject."""
+    name = definition.get("access")
+    if name and name not in RESERVED and not connection.execute(_KEEP, [name]).fetchone():
+        raise UnknownProject(name)
 
 
 def _trust(number: int, project: str, issuer: str, audience: str, claims: Mapping[str, str], role: int) -> Trust:

@@ -11,7 +11,7 @@ from typing import Any
 from psycopg.sql import SQL, Identifier
 
 from app.accounts.rights import Role
-from app.stores.accounts import AlreadyTaken, Token, User
+from app.stores.accounts import AlreadyTaken, Token, User, lowered
 from app.stores.connections import Connections, Patient
 from app.stores.statements import one
 
@@ -102,7 +102,9 @@ class Users(Counting):
 
     def add_user(self, email: str, full_name: str, password: str, admin: bool = False) -> User:
         with self._connections.lend() as connection:
-            found = connection.execute(_ADD_USER, [email.lower(), full_name, password, admin, time.time()]).fetchone()
+            found = connection.execute(
+                _ADD_USER, [lowered(email), full_name, password, admin, time.time()]
+            ).fetchone()
         if found is None:
             raise AlreadyTaken(email)
         return User(*found)
@@ -111,7 +113,7 @@ class Users(Counting):
         return self._user(_BY_ID, id)
 
     def user_by_email(self, email: str) -> User | None:
-        return self._user(_BY_EMAIL, email.lower())
+        return self._user(_BY_EMAIL, lowered(email))
 
     def _user(self, statement: Any, value: int | str) -> User | None:
         with self._connections.read() as connection:
@@ -175,6 +177,10 @@ class Users(Counting):
     def revoke(self, id: int, user: int | None = None) -> bool:
         with self._changing() as connection:
             return connection.execute(_REVOKE, {"id": id, "user": user, "now": time.time()}).rowcount == 1
+
+    def revoke_all(self, user: int) -> int:
+        with self._changing() as connection:
+            return connection.execute(_REVOKE_ALL, [time.time(), user, _EVERY_KIND]).rowcount
 
     def token_used(self, ids: Mapping[int, float]) -> None:
         order = sorted(ids.items())

@@ -6,7 +6,7 @@ transaction; a built index says up to which count it tells. As in base.py: "brok
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -16,11 +16,13 @@ from app.resource import Entry
 
 @dataclass(frozen=True, slots=True)
 class Description:
-    """What the index of `scope` has to know of a file; `also` are further scopes that change with it."""
+    """What the index of `scope` has to know of a file; `also` are further scopes that change with it, `when_gone`
+    those that change only when it goes."""
 
     scope: str
     about: str
     also: tuple[str, ...] = ()
+    when_gone: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,10 +37,13 @@ class Publication:
 
 @dataclass(frozen=True, slots=True)
 class Changed:
-    """What a change came to: `standing` is a path that is there already (or, of those to go, is not), and then
-    nothing was changed; `scopes` are the counts up to which their indexes are to be built."""
+    """What a change came to: `standing` is a path that is there already (or, of those to go, is not), `generated`
+    where it is an index file's, `removed` that the repository is no more; then nothing was changed. `scopes` are the
+    counts up to which their indexes are to be built."""
 
     standing: str | None = None
+    generated: bool = False
+    removed: bool = False
     scopes: Mapping[str, int] = field(default_factory=dict)
 
 
@@ -80,8 +85,10 @@ class Publications(Protocol):
         gone: Sequence[str],
         present: Callable[[str], bool],
         journal: Callable[[Mapping[str, int]], None],
+        created: float = 0.0,
     ) -> Changed:
-        """Record and drop hosted files, all of them or none.
+        """Record and drop hosted files, all of them or none, in the repository that was made at that time (0: the
+        file's).
 
         A path is standing where it is published and not to be overwritten, where it is an index file, or where it
         is to go and is not there. `present` is asked of each digest, excluding its collection; where bytes are gone,
@@ -109,8 +116,14 @@ class Publications(Protocol):
     def touch(self, repository: str) -> int:
         """Count up every scope of a repository, so that all its indexes are built again; how many."""
 
-    def items(self, repository: str, scope: str) -> AbstractContextManager[tuple[int, Iterator[Described]]]:
-        """The count and the files of a scope in the order of their paths, as of one moment, in constant memory."""
+    def items(
+        self, repository: str, scope: str, after: str = ""
+    ) -> AbstractContextManager[tuple[int, Iterator[Described]]]:
+        """The count of a scope, and its files after the path `after` in the order of their paths, as of one moment;
+        read a megabyte at a time, or one file of which more is said."""
+
+    def described(self, repository: str, path: str) -> Described | None:
+        """One file of which something is said, None where nothing is."""
 
     def scopes(self, repository: str, after: str = "", limit: int = 1000) -> Sequence[str]:
         """Scopes that have files, in the order of their bytes, for paging."""
@@ -132,6 +145,19 @@ class Publications(Protocol):
         """Record a scope's index files, in one transaction, as those of the count `built`; the paths that changed.
 
         Index files of the scope that are not among them go: lasting ones once `expires` (unix seconds) has come, as
-        the first switch after that sees (`now`). None, and nothing is changed, where a newer count is built already
-        or bytes are gone.
+        the first switch (or expire()) after that sees (`now`). None, and nothing is changed, where a newer count is
+        built already or bytes are gone.
         """
+
+    def expiring(self, now: float) -> Sequence[tuple[str, str]]:
+        """(repository, scope) that have superseded index files whose time has come."""
+
+    def expire(self, repository: str, scope: str, now: float) -> Sequence[str]:
+        """Those files go, although nothing new took their place; their paths."""
+
+    def unused(self, limit: int) -> frozenset[tuple[str, str, int]]:
+        """(repository, scope, changed) of scopes with no file and no index file, which nobody has to build."""
+
+    def forget_unused(self, scopes: Collection[tuple[str, str, int]]) -> int:
+        """Forget these if they are as they were; how many. Their counts begin anew, so nobody may be building one of
+        them: see that nothing has changed for long."""

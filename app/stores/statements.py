@@ -66,6 +66,8 @@ RESTORE = SQL(
 ).format(columns=COLUMNS, values=_VALUES, replaced=_REPLACED)
 LOCK_SHARED = "SELECT pg_advisory_xact_lock_shared(number) FROM unnest(%s::bigint[]) AS number"  # in this order
 LOCK = "SELECT pg_advisory_xact_lock(%s)"
+LOCK_FILE = "SELECT pg_advisory_xact_lock_shared(%s), pg_advisory_xact_lock(%s)"
+NEXT_FENCE = "SELECT nextval('fences')"
 EPOCHS = "SELECT coalesce(max(epoch), 0), coalesce(max(forgotten), 0) FROM repositories WHERE name = %s"
 DROP_ALL = "DELETE FROM entries WHERE repository = %s AND key_hash = ANY (%s) AND fence <= %s"
 ANY_OF = "SELECT 1 FROM entries WHERE repository = %s AND key_hash = ANY (%s) LIMIT 1"
@@ -132,6 +134,12 @@ COLDEST = SQL(
     """
 ).format(columns=COLUMNS)
 REFERRING = SQL("SELECT repository, path, key, {columns} FROM entries WHERE digest = %s").format(columns=COLUMNS)
+NAMED = SQL(
+    """
+    SELECT repository, path, key, {columns} FROM entries
+    WHERE digest = %s AND repository = ANY (%s) AND starts_with(path, %s) AND right(path, length(%s)) = %s LIMIT %s
+    """
+).format(columns=COLUMNS)
 # OFFSET 0 keeps the regular expression from being evaluated anew wherever its name is used.
 NAMES = """
     SELECT DISTINCT repository, name FROM (

@@ -42,8 +42,9 @@ def _line(repository: Repository, url: str, settings: Settings, token: str) -> s
     if repository.kind is Kind.LOCAL:
         read = f'"$(cat {shlex.quote(str(settings.layout.admin_token))})"'
         shown = '"$ADMIN_TOKEN"' if settings.admin_token else token or read
-        key = "" if settings.auth == "open" else f" -u admin:{shown}"
-        return f"curl -f{key} -T FILE {url}/FILE"
+        shown = "any" if settings.auth == "open" else shown  # most clients send nothing unless they have a word
+        host = urllib.parse.urlsplit(url).netloc
+        return _PUBLISHERS[repository.package].format(name=repository.name, url=url, host=host, token=shown)
     client, unknown = _CLIENTS.get(repository.package, _CURL)
     source, *_ = (*repository.base_urls, "")
     tail = next((path for site, path in _TREES.items() if site in source), unknown if source else "")
@@ -60,6 +61,19 @@ _CLIENTS = {
         'echo "deb {url} $(. /etc/os-release; echo $VERSION_CODENAME) main" > /etc/apt/sources.list.d/{name}.list',
         "",
     ),
+}
+_SENDING = "curl --fail-with-body -u admin:{token} -T"
+# package -> how its own client publishes; README.md, Publishing
+_PUBLISHERS = {
+    "generic": f"{_SENDING} FILE {{url}}/FILE",
+    "rpm": f"{_SENDING} PACKAGE.rpm {{url}}/",
+    "apk": f"{_SENDING} PACKAGE.apk {{url}}/main/x86_64/",
+    "deb": f"{_SENDING} PACKAGE.deb {{url}}/pool/stable/main/",
+    "docker": "docker login -u admin -p {token} {host} && docker push {host}/{name}/IMAGE",
+    "maven": "mvn deploy, with {url} in distributionManagement and the token in settings.xml",
+    "pypi": "twine upload --repository-url {url}/ -u __token__ -p {token} dist/*",
+    "npm": "npm publish --registry {url}/ --//{host}/repository/{name}/:_authToken={token}",
+    "helm": f"{_SENDING} CHART.tgz {{url}}/",
 }
 _TREES = {  # where the path is known
     "almalinux": "/$releasever/BaseOS/$basearch/os",

@@ -11,7 +11,7 @@ from prometheus_flask_exporter import PrometheusMetrics
 from app import __version__, maintenance, metric_files, paths
 from app.errors import BadRequest, NotFound
 from app.metrics import only
-from app.web import health, heartbeat, schemas
+from app.web import audit, health, heartbeat, schemas
 from app.web.auth import require_admin, require_metrics, shown
 from app.web.documented import EITHER, Blueprint
 from app.web.node import node
@@ -32,7 +32,7 @@ def index() -> Response:
         version=__version__,
         remotes=[each.name for each in shown(known.remotes.values())],
         virtuals=[each.name for each in shown(known.virtuals.values())],
-        locals=[each.name for each in shown(known.locals.values())],
+        locals=[each.name for each in shown(known.listed.values())],
     )
 
 
@@ -116,6 +116,7 @@ def flush() -> Response:
     if remote is not None and remote not in node().repositories.remotes:
         raise NotFound("no such remote", code="unknown_remote")
     names = [remote] if remote is not None else list(node().repositories.remotes)
+    audit.note(repository=remote or "", detail=audit.told({"path": prefix, "mode": mode}, "path", "mode"))
     with heartbeat.beating():
         done = maintenance.flush(node().shelf.catalog, names, paths.check(prefix), expire=mode == "expire")
     log.info("flush", extra={"fields": {"remote": remote, "path": prefix, "mode": mode}})
@@ -128,7 +129,7 @@ def flush() -> Response:
 def _shown() -> set[str]:
     """The names of the repositories that they may know of."""
     known = node().repositories
-    every = (*known.remotes.values(), *known.locals.values(), *known.virtuals.values())
+    every = (*known.remotes.values(), *known.listed.values(), *known.virtuals.values())
     return {"", *(each.name for each in shown(every))}
 
 

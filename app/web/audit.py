@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import re
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from flask import g
 
 from app.errors import ArtifactError
+from app.logs import hidden
 from app.resource import Ask
 from app.stores.accounts import Event
 from app.web.node import node
 
 log = logging.getLogger(__name__)
 
+LONGEST = 200  # characters of one value
 READING = frozenset({"GET", "HEAD", "OPTIONS"})
 CHATTER = re.compile(r"/v2/token|/api/v1/edges/.*")  # of machines, many a minute, that changes nothing here
-SECRET = re.compile(r"aapi(?:_|%5[fF])[A-Za-z0-9_%-]+")  # a token in a path, as npm's logout sends it
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +37,20 @@ class Note:
 
 def note(action: str = "", *, user: str = "", detail: str = "", repository: str = "") -> None:
     """`action` is "login" where it is one; `user` who it was, where that is not who sent the request; `repository`
-    what it was about, where its path is none of a repository's."""
-    g.audited = Note(action, user, detail, repository)
+    what it was about, where its path is none of a repository's. What was said before stands beside it."""
+    known: Note = g.get("audited", Note())
+    said = (action or known.action, user or known.user, detail or known.detail, repository or known.repository)
+    g.audited = Note(*said)
+
+
+def told(given: Mapping[str, Any], *values: str) -> str:
+    """The names of what was sent, in order, with the values of these; a secret's is never among them."""
+    return ", ".join(f"{key}={_short(given[key])}" if key in values else key for key in sorted(given))
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}..."
 
 
 def record(asked: Ask, status: int) -> None:
@@ -63,10 +79,5 @@ def _event(asked: Ask, status: int) -> Event | None:
         status=status,
         request_id=asked.request_id,
         repository=said.repository or asked.repository,
-        detail=said.detail,
+        detail=hidden(said.detail),
     )
-
-
-def hidden(path: str) -> str:
-    """Without the tokens in it."""
-    return SECRET.sub("***", path)

@@ -3,30 +3,24 @@
 from __future__ import annotations
 
 import hmac
+import urllib.parse
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
-from flask import Response, g, request
+from flask import g, request
+from werkzeug.datastructures import Authorization
 
 from app.accounts.people import LONGEST_NAME
 from app.accounts.rights import ANYBODY, ROOT, Principal
 from app.errors import Forbidden, NotFound, StoreDown, Unauthorized
 from app.resource import Repository
+from app.stores.accounts import lowered
 from app.web import client
-from app.web.documented import EITHER, Blueprint
 from app.web.node import ask, named, node
 
-blueprint = Blueprint("auth", __name__)
 NEEDED = "this needs a token, as Bearer or as the password of Basic"
-
-
-@blueprint.get("/api/v1/may-write")
-@blueprint.doc(security=EITHER)
-@blueprint.response(204)
-def may_write() -> Response:
-    """204 or Unauthorized: what a proxy asks before it takes a large upload."""
-    require_known()
-    return Response(status=204)
+WRONG = "this is no token of this server's, or one that has ended"
+NOBODYS = "anonymous"  # what strangers are given to pull public images with
 
 
 def principal() -> Principal:
@@ -60,8 +54,14 @@ def hidden(reason: str = "no such repository") -> NotFound | Unauthorized:
     the API's own form, it is the 404 of who is known.
     """
     if ask().route != "api" and not principal().known and _guarded():
-        return Unauthorized(NEEDED)
+        return unknown()
     return NotFound(reason, code="unknown_repository")
+
+
+def unknown() -> Unauthorized:
+    """What is said to who is nobody here: whether they sent no token or a wrong one."""
+    wrong = presented() not in ("", NOBODYS) and not _forged()
+    return Unauthorized(WRONG if wrong else NEEDED)
 
 
 class Seen:
@@ -91,7 +91,7 @@ class Everything:
 def _guarded() -> bool:
     """Whether anything here is private."""
     known = node().repositories
-    return any(each.access for all_of in (known.remotes, known.locals, known.virtuals) for each in all_of.values())
+    return any(each.access for all_of in (known.remotes, known.listed, known.virtuals) for each in all_of.values())
 
 
 def shown(found: Iterable[Repository]) -> list[Repository]:
@@ -107,7 +107,7 @@ def require_known() -> Principal:
     """Unauthorized for who is nobody here."""
     found = principal()
     if not found.known:
-        raise Unauthorized(NEEDED)
+        raise unknown()
     return found
 
 
@@ -116,6 +116,19 @@ def require_write(repository: Repository) -> None:
     refused by readable() before."""
     if not require_known().may_write(repository):
         raise Forbidden(f"this token may not change {repository.name}", code="not_a_writer")
+
+
+def require_still(repository: Repository) -> Repository:
+    """That repository as it is said to be now, once a body has come, which may have taken hours: asked anew who sends
+    it, whether they may publish there, and whether it is the same repository. Raises as readable() and
+    require_write() do, and hidden()."""
+    g.pop("principal", None)
+    g.pop("repositories", None)
+    found = readable(repository.name)
+    if (found.project, found.package, found.created) != (repository.project, repository.package, repository.created):
+        raise hidden()
+    require_write(found)
+    return found
 
 
 def require_admin() -> None:
@@ -155,7 +168,7 @@ def whose(secret: str) -> Principal:
 
 def presented() -> str:
     """The token that was sent with the present request, "" for none; the user's name beside it means nothing."""
-    credentials = request.authorization
+    credentials = shown_credentials()
     if credentials is None:
         return ""
     if credentials.type == "bearer":
@@ -163,12 +176,20 @@ def presented() -> str:
     return credentials.password or "" if credentials.type == "basic" else ""
 
 
+def shown_credentials() -> Authorization | None:
+    """What the present request carries; None for nothing, and for what cannot be read."""
+    try:
+        return request.authorization
+    except ValueError:  # Werkzeug's, of a Basic that is not ASCII
+        return None
+
+
 def _principal() -> Principal:
     settings, secret = node().settings, presented()
+    if _forged():
+        return ANYBODY
     if settings.auth == "open":
         return ROOT
-    if _lent() and _changes() and _foreign():
-        return ANYBODY
     if secret and (found := whose(secret)).known:
         return found
     name = _named() if settings.auth == "header" else ""
@@ -184,14 +205,19 @@ def _named() -> str:
     except UnicodeError:
         return ""
     plain = len(name) <= LONGEST_NAME and name.isprintable() and "," not in name  # several lines come as one
-    return name if plain else ""
+    return name if plain and lowered(name) != ROOT.name else ""  # in the trail that one is another
+
+
+def _forged() -> bool:
+    """Whether another site's page may have made a browser send this."""
+    return _lent() and _changes() and _foreign()
 
 
 def _lent() -> bool:
     """Whether a browser sends these credentials by itself, whatever page makes it ask: what another site's page has
     it send changes nothing here."""
-    credentials = request.authorization
-    return credentials is None or credentials.type == "basic"
+    credentials = shown_credentials()
+    return credentials is None or credentials.type != "bearer"
 
 
 def _changes() -> bool:
@@ -199,11 +225,15 @@ def _changes() -> bool:
 
 
 def _foreign() -> bool:
-    """By what browsers say (Fetch Metadata, Sec-Fetch-Site; the older ones Origin)."""
+    """By what browsers say (Fetch Metadata, Sec-Fetch-Site; the older ones Origin). With PUBLIC_URL a page is this
+    server's only under that address: another name may be anybody's who has it lead here (DNS rebinding)."""
     site, origin = request.headers.get("Sec-Fetch-Site"), request.headers.get("Origin")
-    if site is not None:
-        return site not in ("same-origin", "none")
-    return origin is not None and origin != client.origin(request.environ, node().settings)
+    if site not in (None, "same-origin", "none"):
+        return True
+    if origin is None or (site is not None and not node().settings.public_url):
+        return False
+    ours = urllib.parse.urlsplit(client.origin(request.environ, node().settings))
+    return origin.lower() != f"{ours.scheme}://{ours.netloc}".lower()
 
 
 def _is(token: str) -> bool:

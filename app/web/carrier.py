@@ -122,7 +122,8 @@ class Carrier:
             log.exception("%s %s", ask.method, ask.url_path)
             told.note = "cut: a defect of this server"
             wire.cut(conn)
-        self.finish(ask, told.status, told.cache, delivery.sent, told.note, told.artifact, begun=delivery.begun)
+        said = told.status, told.cache, delivery.sent, told.note, told.artifact
+        self.finish(ask, *said, begun=delivery.begun, error=told.error)
 
     def _respond(self, handed: Handed, conn: socket.socket, delivery: wire.Delivery, told: _Told) -> None:
         """Errors before the head become JSON; later ones rise, for the connection to be cut."""
@@ -199,7 +200,8 @@ class Carrier:
 
     def _refuse(self, conn: socket.socket, ask: Ask, error: ArtifactError, told: _Told) -> None:
         status, headers, body = problem.render(error, ask)
-        told.status, told.cache, told.note = status, dict(headers).get("X-Cache", ""), error.message
+        told.status, told.cache = status, dict(headers).get("X-Cache", "")
+        told.note, told.error = error.message, error.code
         wire.refuse(conn, ask, status, headers, body)
 
 
@@ -210,6 +212,7 @@ class _Told:
     status: int = 500
     cache: str = ""
     note: str = ""
+    error: str = ""
     artifact: Artifact | None = None
 
 

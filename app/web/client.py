@@ -103,18 +103,18 @@ def origin(environ: Mapping[str, Any], settings: Settings) -> str:
 
 def from_proxy(environ: Mapping[str, Any], trusted: tuple[Network, ...]) -> bool:
     """Whether a trusted proxy sent this itself."""
-    return _trusted(environ.get("REMOTE_ADDR") or "-", trusted)
+    return _trusted(_peer(environ), trusted)
 
 
 def address(environ: Mapping[str, Any], trusted: tuple[Network, ...]) -> str:
     """The client's address: the last X-Forwarded-For hop that is not a trusted proxy itself."""
-    peer: str = environ.get("REMOTE_ADDR") or "-"
+    peer = _peer(environ)
     hops = [hop.strip() for hop in environ.get("HTTP_X_FORWARDED_FOR", "").split(",") if hop.strip()]
     while hops and _trusted(peer, trusted):
         hop = hops.pop()
         if not _is_address(hop):
             break
-        peer = hop
+        peer = _plain(hop)
     return peer
 
 
@@ -122,6 +122,19 @@ def _headers(environ: Mapping[str, Any]) -> dict[str, str]:
     """Cut to size, which leaves no validator that still matches; half a range would be another one."""
     given = {name: environ[variable] for name, variable in GIVEN if variable in environ}
     return {name: value[:LONGEST] for name, value in given.items() if name != "range" or len(value) <= LONGEST}
+
+
+def _peer(environ: Mapping[str, Any]) -> str:
+    """Who is at the other end of the connection, "-" for a unix socket."""
+    return _plain(environ.get("REMOTE_ADDR") or "-")
+
+
+def _plain(address: str) -> str:
+    """An IPv4 address as such, where a dual-stack socket or a balancer wrote it as ::ffff:a.b.c.d."""
+    if not address.lower().startswith("::ffff:") or not _is_address(address):
+        return address
+    mapped = ipaddress.IPv6Address(address).ipv4_mapped
+    return address if mapped is None else str(mapped)
 
 
 def _trusted(peer: str, trusted: tuple[Network, ...]) -> bool:

@@ -2,7 +2,8 @@
 
     /v2/                                  200 {}, or 401 to strangers where there is a reason to log in (token.py)
     /v2/_catalog?n=&last=                 the images stored here, of every repository
-    /v2/<repository>/<name>/...           that repository's, if it is one of images; else the first that says which:
+    /v2/<repository>/<name>/...           that repository's, if it is one of images (a local one gives way to a remote
+                                          that serves ?ns=); else the first that says which:
     /v2/<name>/...?ns=registry            the remote that `serves` it: a closed look-up, never an address
     /v2/<name>/...  Host: registry        the remote that has it among its `hosts`
     /v2/<name>/...                        the `default` remote
@@ -22,12 +23,12 @@ from itertools import chain
 from flask import Blueprint, Response, g, request
 
 from app import paths
-from app.errors import BadRequest, MethodNotAllowed, NotFound, StoreDown, Unauthorized
+from app.errors import BadRequest, MethodNotAllowed, NotFound, StoreDown
 from app.formats.docker import DOCKER
 from app.repositories import Repositories
 from app.resource import Ask, Kind, Repository
 from app.web import client, edge, images, oci, push
-from app.web.auth import NEEDED, Everything, Seen, hidden, principal, require_known, shown, visible
+from app.web.auth import Everything, Seen, hidden, principal, require_known, shown, unknown, visible
 from app.web.node import about, ask, node
 from app.web.serve import serve
 from app.web.target import BY_NAME, Target
@@ -67,7 +68,16 @@ def change(rest: str = "") -> Response:
     if is_own(path):
         raise MethodNotAllowed("this is only read", oci.READING)
     found = _picked(path)
+    if found.because != BY_NAME and found.repository.kind is not Kind.LOCAL:
+        raise MethodNotAllowed(_unpushable(path.partition("/")[0], found.repository), oci.READING)
     return changed(found.ask, found.repository)
+
+
+def _unpushable(first: str, source: Repository) -> str:
+    """Why a push is refused that begins with no repository's name."""
+    named = visible(first)
+    why = f"no repository of images is named {first[:SHOWN]}" if named is None else f"{first} has {named.package}"
+    return f"{why}, and {source.name}, which answers for other names, takes no push"
 
 
 def changed(ask: Ask, source: Repository) -> Response:
@@ -98,7 +108,7 @@ def is_docker(source: Repository) -> bool:
 def every_image() -> list[Repository]:
     """Every repository of images, whoever may know of it."""
     known = node().repositories
-    return [each for all_of in (known.remotes, known.locals) for each in all_of.values() if is_docker(each)]
+    return [each for all_of in (known.remotes, known.listed) for each in all_of.values() if is_docker(each)]
 
 
 def is_own(rest: str) -> bool:
@@ -134,12 +144,13 @@ class Pick:
 def pick(known: Repositories | Everything | Seen, path: str, namespace: str | None, hosts: Iterable[str]) -> Pick:
     """The repository of `<name>/...` behind /v2/; NotFound where nothing says which.
 
-    One of another package comes back only where its name is the first segment and nothing else answers.
+    One of another package comes back only where its name is the first segment and nothing else answers. A registry's
+    image is never a local repository's: whoever made that may not be whom its clients mean.
     `namespace` is the query's `ns`, None without one; `hosts` what the client called this server, in lower case as
     the configuration is, the likeliest first.
     """
     first, _, rest = path.partition("/")
-    if (named := known.get(first)) is not None and is_docker(named):
+    if (named := known.get(first)) is not None and is_docker(named) and not _gives_way(named, known, namespace):
         return Pick(named, f"v2/{rest}")
     remotes = known.remotes.values()
     found: Iterator[Pick]
@@ -160,11 +171,17 @@ def pick(known: Repositories | Everything | Seen, path: str, namespace: str | No
     raise NotFound(reason, code="unknown_repository")
 
 
+def _gives_way(named: Repository, known: Repositories | Everything | Seen, namespace: str | None) -> bool:
+    if namespace is None or named.kind is not Kind.LOCAL:
+        return False
+    return any(namespace.lower() in each.serves for each in known.remotes.values())
+
+
 def _root() -> Response:
     """Clients of images learn here whether to send credentials: where some images are private or can be pushed. (A
     stranger is then given a token that opens nothing, and goes on.)"""
     if any(each.access or each.kind is Kind.LOCAL for each in every_image()) and not principal().known:
-        raise Unauthorized(NEEDED)
+        raise unknown()
     return images.told({})
 
 

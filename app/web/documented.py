@@ -57,7 +57,7 @@ class Parser(FlaskParser):
         """The body. Only under its own type: a page of another site can send a form, and with a browser's Basic
         credentials, but nothing of this type."""
         if req.mimetype != JSON:
-            raise UnsupportedMedia(f"the body is to be {JSON}, and said to be")
+            raise UnsupportedMedia(f"the body is to be JSON, and the request to say Content-Type: {JSON}")
         req.max_content_length = BODY
         return parsed(req.get_data())
 

@@ -18,6 +18,8 @@ from app.web.settled import Settled
 
 log = logging.getLogger(__name__)
 
+PHRASE = 120  # characters of a status line's reason
+
 
 def install(app: Flask) -> None:
     app.before_request(_begin)
@@ -44,8 +46,18 @@ def _answer(error: Exception) -> Response:
         error.challenge = error.challenge or token.challenge(ask())
     if isinstance(error, StoreDown):
         log.warning("%s", error.message, extra={"fields": {"request_id": ask().request_id}})
+    g.refused = error
     status, headers, body = problem.render(error, ask(), detail)
-    return Response(body, status, headers=list(headers))
+    return Response(body, _told(status, error), headers=list(headers))
+
+
+def _told(status: int, error: ArtifactError) -> str | int:
+    """What twine, Maven and apt show of a refused upload is the reason phrase alone (RFC 9112, 4): so it is the
+    message, in characters that every server in between lets pass."""
+    if ask().route != "repository" or request.method in audit.READING or not 400 <= status < 500:
+        return status
+    words = "".join(each if each.isascii() and each.isprintable() else "?" for each in error.message[:PHRASE])
+    return f"{status} {words}" if words else status
 
 
 def _ours(error: HTTPException) -> ArtifactError:
@@ -70,5 +82,8 @@ def _end(response: Response) -> Response:
     sent = 0 if asked.method == "HEAD" or told else response.content_length or 0
     artifact = settled.artifact if settled is not None else None
     audit.record(asked, response.status_code)
-    node().finish(asked, told or response.status_code, headers.get("X-Cache", ""), sent, artifact=artifact)
+    refused: ArtifactError | None = g.get("refused")
+    why = (refused.message, refused.code) if refused is not None else ("", "")
+    state = headers.get("X-Cache", "")
+    node().finish(asked, told or response.status_code, state, sent, why[0], artifact, error=why[1])
     return response

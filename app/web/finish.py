@@ -75,10 +75,11 @@ class Finish:
         artifact: Artifact | None = None,
         *,
         begun: float = 0.0,
+        error: str = "",
     ) -> None:
-        """`sent` in body bytes; `note` says what went wrong after the response had begun; `artifact` is what was
-        served, if one was; `begun` is when (unix seconds) the response's head was sent, 0 where that was no earlier
-        than its end."""
+        """`sent` in body bytes; `note` says what went wrong, and `error` is the code that a refused client was told;
+        `artifact` is what was served, if one was; `begun` is when (unix seconds) the response's head was sent, 0
+        where that was no earlier than its end."""
         if ask.route == "status":  # this node's worker asked, for a request that is counted itself
             return
         now = time.time()
@@ -104,7 +105,7 @@ class Finish:
             "request_id": ask.request_id,
             "client": ask.client,
         }
-        more = {name: value for name, value in (("user", ask.user), ("note", note)) if value}
+        more = {name: value for name, value in (("user", ask.user), ("error", error), ("note", note)) if value}
         log.info("request", extra={"fields": line | more})
 
     def reported(

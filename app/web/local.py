@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import replace
 
 from flask import Blueprint, Response, jsonify, request
 
-from app.errors import Conflict, MethodNotAllowed, NotFound, PreconditionFailed, StoreDown, Unavailable
+from app.errors import Conflict, MethodNotAllowed, NotFound, PreconditionFailed, StoreDown
+from app.formats import FORMATS
 from app.hosting import host
-from app.hosting.base import Accepted, Host, Post
+from app.hosting.base import Accepted, Build, Host, Page, Post
+from app.hosting.change_turn import turn
 from app.hosting.index import Indexer, Inside
 from app.hosting.listing import listing
 from app.hosting.publish import Outcome, carry_out, refuse_published
@@ -28,7 +29,6 @@ from app.web.target import Target
 
 PREFIX = "/api/v1/local"
 CHANGING = ("PUT", "POST", "PATCH", "DELETE")
-TURN = 60.0  # seconds that a change waits for another of the same scope
 blueprint = Blueprint("local", __name__, url_prefix=PREFIX)
 
 
@@ -61,13 +61,40 @@ def get(ask: Ask, source: Repository) -> Response:
         try:
             return serve(ask, source)
         except NotFound as error:
-            directory = not ask.path or ask.path.endswith("/")
-            page = listing(ask, inside(source), ask.address) if directory else None
-            if error.code != "file_not_found" or page is None:
+            if error.code != "file_not_found" or (page := _instead(ask, source)) is None:
                 raise
     length = ("Content-Length", str(len(page.body)))
     lines = (("Content-Type", page.content_type), length, ("X-Cache", "HIT"), *page.headers)
     return Settled(b"" if ask.method == "HEAD" else page.body, page.status, lines)
+
+
+def _instead(ask: Ask, source: Repository) -> Page | None:
+    """What is told where no such file is: an empty index, a directory. NotFound that names what may be meant."""
+    if (page := _blank(ask, source)) is not None:
+        return page
+    if not ask.path or ask.path.endswith("/"):
+        return listing(ask, inside(source), ask.address)
+    raise NotFound("no such file (a directory's address ends with a slash)", code="file_not_found")
+
+
+def _blank(ask: Ask, source: Repository) -> Page | None:
+    """An index of a repository in which nothing is published yet."""
+    spools, known = node().settings.layout.spool, FORMATS[source.package]
+    resource = known.resolve(source, ask)
+    with ExitStack() as kept:
+        build = Build(
+            source,
+            scope="",
+            items=(),
+            contents=inside(source),
+            scratch=lambda: kept.enter_context(Upload(spools, source.name)).path,
+            now=ask.started,
+        )
+        found = host(source.package).blank(resource.key, build)
+        if found is None or build.contents.scopes(limit=1):
+            return None
+        body = found.body if isinstance(found.body, bytes) else found.body.read_bytes()
+    return Page(body, found.content_type, headers=known.headers(ask, resource, "", ""))
 
 
 def change(ask: Ask, source: Repository) -> Response:
@@ -85,7 +112,9 @@ def _changed(ask: Ask, source: Repository) -> Response:
         refuse_published(node().shelf, source, ask.path)
     spools = node().settings.layout.spool
     with ExitStack() as kept:
-        post = _post(ask, source, received(spools, source.name, kept))
+        got = received(spools, source, kept)
+        source = replace(got.into, overwrite=got.into.overwrite and source.overwrite)
+        post = _post(ask, source, got)
         post = replace(post, scratch=lambda: kept.enter_context(Upload(spools, source.name)))
         with heartbeat.beating(), _turn(known, post):
             accepted = _typed(known.accept(post, inside(source)))
@@ -139,22 +168,10 @@ def _typed(accepted: Accepted) -> Accepted:
     return replace(accepted, new=new)
 
 
-@contextmanager
-def _turn(known: Host, post: Post) -> Iterator[None]:
+def _turn(known: Host, post: Post) -> AbstractContextManager[None]:
     """Changes that depend on what is there, one after the other, on all nodes. Raises Unavailable, StoreDown."""
     scope = known.turn(post)
-    if scope is None:
-        yield
-        return
-    name, deadline = f"change of {post.repository.name} {scope}", time.monotonic() + TURN
-    while (held := node().memory.lock(name)) is None:
-        if time.monotonic() > deadline:
-            raise Unavailable("another change of this is still under way", retry_after=1)
-        time.sleep(0.02)
-    try:
-        yield
-    finally:
-        held.release()
+    return nullcontext() if scope is None else turn(node().memory, post.repository, scope, required=True)
 
 
 def _answer(source: Repository, accepted: Accepted, outcome: Outcome, indexed: bool) -> Response:

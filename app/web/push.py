@@ -12,14 +12,17 @@ Source: OCI distribution-spec 1.1, Push, Content Management.
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 
 from flask import Response
 
-from app.errors import BadRequest, MethodNotAllowed
+from app.errors import ArtifactError, BadRequest, MethodNotAllowed
 from app.formats.oci_names import Endpoint, parse, valid_name
+from app.hosting import docker_blobs
 from app.resource import Ask, Repository
-from app.web import local, oci, push_manifests, push_uploads
-from app.web.auth import require_write
+from app.web import heartbeat, local, oci, push_manifests, push_uploads
+from app.web.auth import principal, require_write
+from app.web.node import node
 
 _UPLOADS = re.compile(r"v2/(?P<name>.+)/blobs/uploads(?:/(?P<upload>[^/]*))?")
 
@@ -41,9 +44,19 @@ def read(ask: Ask, source: Repository) -> Response:
     """A GET or HEAD of `v2/...` in a local repository of images."""
     found = _upload(ask)
     if found is None:
+        if ask.method == "HEAD":
+            _renew(ask, source)
         return local.get(ask, source)
     require_write(source)
     return push_uploads.status(ask, source, *found)
+
+
+def _renew(ask: Ask, source: Repository) -> None:
+    """Who pushes asks first which blobs are here already, and does not send those: they stay for its manifest."""
+    with suppress(ArtifactError):  # what is wrong with the request is said by whoever answers it
+        if parse(ask.path).kind is Endpoint.BLOBS and principal().may_write(source):
+            with heartbeat.beating():
+                docker_blobs.renew(node().shelf, source, ask.path)
 
 
 def _upload(ask: Ask) -> tuple[str, str] | None:

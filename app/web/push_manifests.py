@@ -16,9 +16,9 @@ from app.errors import BadRequest, NotFound, TooLarge
 from app.formats.oci_manifests import LARGEST
 from app.formats.oci_names import Endpoint, Target, valid_tag
 from app.hosting.base import Accepted, New
+from app.hosting.change_turn import turn
 from app.hosting.docker import described
 from app.hosting.docker_manifest import Manifest, manifest
-from app.hosting.docker_turn import turn
 from app.hosting.index import Indexer
 from app.hosting.publish import Outcome, carry_out
 from app.hosting.upload import Upload
@@ -58,7 +58,7 @@ def delete(source: Repository, target: Target) -> Response:
 
 
 def _body(source: Repository, kept: ExitStack) -> Upload:
-    sent = received(node().settings.layout.spool, source.name, kept).files
+    sent = received(node().settings.layout.spool, source, kept).files
     if len(sent) != 1 or sent[0].field:
         raise BadRequest("a manifest is sent as it is, not as a form", code="manifest_invalid")
     if sent[0].upload.size > LARGEST:
@@ -129,8 +129,8 @@ def _named_alike(source: Repository, target: Target) -> Sequence[str]:
     if entry is None:
         raise NotFound("no such manifest", code="file_not_found")
     prefix = f"v2/{target.name}/{Endpoint.MANIFESTS}/"
-    known = (each.path for each in index.referring(entry.digest) if each.repository == source.name)
-    return [path for path in known if path.startswith(prefix) and "/" not in path.removeprefix(prefix)]
+    known = (each.path for each in index.named(entry.digest, [source.name], prefix=prefix))
+    return [path for path in known if "/" not in path.removeprefix(prefix)]
 
 
 def _carried_out(source: Repository, accepted: Accepted) -> Outcome:

@@ -13,7 +13,7 @@ from contextlib import ExitStack
 
 from flask import Response, request
 
-from app.errors import BadRequest, Forbidden, MethodNotAllowed, NotFound, RangeNotSatisfiable
+from app.errors import BadRequest, Forbidden, MethodNotAllowed, NotFound, RangeNotSatisfiable, TooLarge
 from app.formats.docker import DOCKER
 from app.formats.oci_names import digest_of, valid_name
 from app.hosting import docker_blobs
@@ -21,7 +21,7 @@ from app.hosting.upload import Upload
 from app.resource import Ask, Digest, Entry, Repository
 from app.stores.uploads import LIFE, Piece, Uploads
 from app.web import heartbeat, oci
-from app.web.auth import visible
+from app.web.auth import shown, visible
 from app.web.node import node
 from app.web.receiving import received
 
@@ -135,8 +135,10 @@ def _taken(source: Repository, name: str, upload: str) -> Sequence[Piece]:
     start, length = _size(pieces), _length(_size(pieces))
     if len(pieces) >= MOST:
         raise BadRequest(f"an upload has {MOST} pieces at the most", code="blob_upload_invalid")
+    _refuse_large(start + (request.content_length or length or 0))
     with ExitStack() as kept:
         sent = _body(source, kept)
+        _refuse_large(start + sent.size)
         if length is not None and sent.size != length:
             raise BadRequest("the body is not as long as its Content-Range says", code="size_invalid")
         if not sent.size:
@@ -148,6 +150,13 @@ def _taken(source: Repository, name: str, upload: str) -> Sequence[Piece]:
         size = _size(_pieces(source, name, upload))
         raise RangeNotSatisfiable("another request went on with this upload meanwhile", size)
     return [*pieces, piece]
+
+
+def _refuse_large(size: int) -> None:
+    """UPLOAD_MAX is of a blob, in however many pieces it comes."""
+    most = node().settings.upload_max
+    if most is not None and size > most:
+        raise TooLarge(f"an upload may have {most} bytes")
 
 
 def _length(size: int) -> int | None:
@@ -167,7 +176,7 @@ def _body(source: Repository, kept: ExitStack) -> Upload:
     spools = node().settings.layout.spool
     if request.content_length is None and "Transfer-Encoding" not in request.headers:  # no body (RFC 9112, 6.3)
         return kept.enter_context(Upload(spools, source.name))
-    sent = received(spools, source.name, kept).files
+    sent = received(spools, source, kept).files
     if len(sent) != 1 or sent[0].field:
         raise BadRequest("a blob is sent as it is, not as a form", code="blob_upload_invalid")
     return sent[0].upload
@@ -175,7 +184,8 @@ def _body(source: Repository, kept: ExitStack) -> Upload:
 
 def _publish(ask: Ask, source: Repository, name: str, digest: Digest, whole: Piece) -> Response:
     path = docker_blobs.blob_path(name, digest)
-    docker_blobs.publish(node().shelf, source, path, whole.digest, whole.size)
+    with heartbeat.beating():
+        docker_blobs.publish(node().shelf, source, path, whole.digest, whole.size)
     place = ask.url_path.rpartition("/blobs/uploads")[0]
     text = f"{digest.algorithm}:{digest.value}"
     headers = [("Location", f"{place}/blobs/{text}"), ("Docker-Content-Digest", text), oci.VERSION]
@@ -195,9 +205,12 @@ def _mountable(ask: Ask, source: Repository, name: str, digest: Digest) -> Entry
     """The blob where the client may read it already: in the image that it names, or in any."""
     named = request.args.get("from")
     if named is None:
-        found = [*docker_blobs.elsewhere(node().shelf, digest)]
-        readable = (entry for repository, entry in found if _readable(repository) is not None)
-        return next((entry for entry in readable if node().shelf.has(entry)), None)
+        known = node().repositories
+        every = (each for all_of in (known.locals, known.remotes) for each in all_of.values())
+        readable = {each.name: each for each in shown(every) if each.package == DOCKER.name}
+        places = docker_blobs.places(node().shelf, digest, list(readable))
+        held = (_held(readable[name], image, digest) for name, image in places)
+        return next((entry for entry in held if entry is not None), None)
     first, _, rest = named.partition("/")
     repository, image = (_readable(first), rest) if ask.url_path.startswith("/v2/") else (source, named)
     return _held(repository, image, digest) if repository is not None and valid_name(image) else None

@@ -1,8 +1,9 @@
-"""How often one may ask: logins 5 times a minute from an address, all else as RATE_TOKEN and RATE_ADDRESS say.
+"""How often one may ask: what strangers may do in any case (OPEN), and all else as RATE_TOKEN and RATE_ADDRESS say.
 
-    with a token that is known, RATE_TOKEN set      counted for the token (or its user, where there is none)
+    with a token that is known, RATE_TOKEN set      counted for its user (a project's for itself)
     anything else                                   counted for the address; of IPv6 its /64, which one client has
-    Redis down                                      logins by each process for itself, the rest is not limited
+    a login, an account, a CI's token (OPEN)        counted for the address besides
+    Redis down                                      those by each process for itself, the rest is not limited
 
 A limit that is set costs every request one more round trip to Redis: the count must be raised before anything is
 looked up, or what is refused would have cost as much as what is served. Unset, nothing asks.
@@ -17,12 +18,14 @@ from flask import Flask, current_app, request
 from app.config import Settings
 from app.errors import StoreDown, TooManyRequests
 from app.stores.rates import Alone, Shared, parse
-from app.web.auth import principal
+from app.web.auth import principal, shown_credentials
 from app.web.node import ask, node
 
-LOGIN = parse("5/minute")
+# From one address, in any case. Each is a row and an Argon2 hash, or a signature; a CI's jobs share an address.
+OPEN = {"login": parse("5/minute"), "register": parse("5/minute"), "oidc": parse("60/minute")}
 COUNTED = "artifactapi.counted"  # in the environment of a request that another process, or an outer one, counted
-UNCOUNTED = ("/health", "/metrics", "/api/v1/edges/")  # what watches this server must not be kept from it
+# What watches this server must not be kept from it; nginx's question is of an upload that is counted itself.
+UNCOUNTED = ("/health", "/metrics", "/api/v1/edges/", "/api/v1/may-write")
 _EXTENSION = "artifactapi.rates"
 
 
@@ -37,7 +40,7 @@ class Rates:
 
     @property
     def limited(self) -> bool:
-        """Whether anything but logins is."""
+        """Whether anything but OPEN is."""
         return self._token is not None or self._address is not None
 
     def check(self) -> None:
@@ -52,13 +55,13 @@ class Rates:
         except StoreDown:
             return
 
-    def login(self) -> None:
-        """Count a login from the present address; TooManyRequests."""
-        whose = f"login {block(ask().client)}"
+    def login(self, what: str = "login") -> None:
+        """Count one of OPEN from the present address; TooManyRequests."""
+        rate, whose = OPEN[what], f"{what} {block(ask().client)}"
         try:
-            wait = self._shared.hit(LOGIN, whose)
+            wait = self._shared.hit(rate, whose)
         except StoreDown:
-            wait = self._alone.hit(LOGIN, whose)
+            wait = self._alone.hit(rate, whose)
         _refuse(wait)
 
     def close(self) -> None:
@@ -93,14 +96,16 @@ def _count() -> None:
 
 
 def _known() -> str:
-    """The token or the user that asks, "" where it is nobody, or nobody can tell."""
-    if request.authorization is None and node().settings.auth != "header":
+    """The user that asks, with whichever token, or the project's token; "" where it is nobody, or nobody can tell."""
+    if shown_credentials() is None and node().settings.auth != "header":
         return ""
     try:
         found = principal()
     except StoreDown:
         return ""
-    return f"token {found.token}" if found.token else f"user {found.name}" if found.known else ""
+    if found.token and not found.user:  # a project's own
+        return f"token {found.token}"
+    return f"user {found.user or found.name}" if found.known else ""
 
 
 def _refuse(wait: float) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from io import RawIOBase
 from pathlib import Path
 from typing import IO, Any, cast
@@ -17,8 +17,9 @@ from werkzeug.formparser import FormDataParser
 from app.errors import BadRequest, TooLarge
 from app.hosting.base import Sent
 from app.hosting.upload import Upload, mismatch
-from app.resource import Digest
+from app.resource import Digest, Repository
 from app.web import announced, heartbeat
+from app.web.auth import require_still
 from app.web.node import node
 
 PIECE = 1 << 18  # bytes read from the client at a time
@@ -26,40 +27,49 @@ UNSAID = frozenset({"", "application/x-www-form-urlencoded"})  # what curl --dat
 STALLED = 30.0  # seconds an uploading client may send no byte; less than gunicorn's timeout
 MOST_MEMORY, MOST_PARTS = 2 << 20, 5000  # bytes of a multipart body's fields; its parts: a package's classifiers
 MOST_FILES = 100  # each is an open file
+LONGEST_TYPE = 255  # characters of a Content-Type
 
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """What a request brought: files, and the other fields of a multipart body."""
+    """What a request brought: files, and the other fields of a multipart body; `into` is the repository as it is when
+    all of that has come."""
 
-    files: Sequence[Sent]
-    fields: Mapping[str, Sequence[str]]
+    into: Repository
+    files: Sequence[Sent] = ()
+    fields: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
-def received(spools: Path, repository: str, kept: ExitStack) -> Received:
-    """The present request's body; what is not adopted goes with `kept`. Raises BadRequest, TooLarge, StoreDown."""
+def received(spools: Path, into: Repository, kept: ExitStack) -> Received:
+    """The present request's body; what is not adopted goes with `kept`. Who may is asked again when it has come.
+    Raises BadRequest, TooLarge, StoreDown, and what require_still() does."""
     if request.method == "DELETE":
-        return Received((), {})
+        return Received(into)
     headers = {name.lower(): value for name, value in request.headers.items()}
     files, bodies = announced.of_file(headers), announced.of_body(headers)
     if request.mimetype == "multipart/form-data":
-        return _multipart(spools, repository, kept, files, Body(bodies))
-    upload = kept.enter_context(Upload(spools, repository, (*files, *bodies)))
-    return Received((Sent("", "", _raw(upload), upload),), {})
+        parts, fields = _multipart(spools, into.name, kept, files, Body(bodies))
+        return Received(require_still(into), parts, fields)
+    upload = kept.enter_context(Upload(spools, into.name, (*files, *bodies)))
+    sent = Sent("", "", _raw(upload), upload)
+    return Received(require_still(into), [sent])
 
 
 def _raw(upload: Upload) -> str:
-    if request.content_length is None and "HTTP_TRANSFER_ENCODING" not in request.environ:
+    unsaid = request.content_length is None and "HTTP_TRANSFER_ENCODING" not in request.environ
+    if unsaid and request.method == "PUT":  # of a POST it means that there is none (RFC 9112, 6.3): curl -X POST
         raise BadRequest("an upload needs Content-Length or chunked encoding", code="length_required")
     body = Body()
     while chunk := body.read(PIECE):
         upload.write(chunk)
     body.verify()
     upload.verify()
-    return "" if request.mimetype in UNSAID else request.content_type or ""
+    return "" if request.mimetype in UNSAID else _type(request.content_type)
 
 
-def _multipart(spools: Path, repository: str, kept: ExitStack, files: Sequence[Digest], body: Body) -> Received:
+def _multipart(
+    spools: Path, repository: str, kept: ExitStack, files: Sequence[Digest], body: Body
+) -> tuple[Sequence[Sent], Mapping[str, Sequence[str]]]:
     places = iter(range(MOST_FILES))
 
     def begun(*_: object, **__: object) -> IO[bytes]:
@@ -78,14 +88,23 @@ def _multipart(spools: Path, repository: str, kept: ExitStack, files: Sequence[D
         pass
     body.verify()
     sent = [
-        Sent(field, part.filename or "", part.content_type or "", cast(_Part, part.stream).upload)
-        for field, part in found.items(multi=True)
+        Sent(name, part.filename or "", _type(part.content_type), cast(_Part, part.stream).upload)
+        for name, part in found.items(multi=True)
     ]
     if files and len(sent) != 1:
         raise BadRequest("X-Checksum-* says nothing of several files", code="bad_checksum")
     for each in sent:
         each.upload.verify()
-    return Received(sent, {name: tuple(values) for name, values in fields.lists()})
+    return sent, {name: tuple(values) for name, values in fields.lists()}
+
+
+def _type(said: str | None) -> str:
+    """A Content-Type that every answer can have, "" for none; BadRequest."""
+    if said and (len(said) > LONGEST_TYPE or not said.isascii() or not said.isprintable()):
+        raise BadRequest(
+            f"a Content-Type is printable ASCII, {LONGEST_TYPE} characters at most", code="bad_content_type"
+        )
+    return said or ""
 
 
 class _Part(RawIOBase):

@@ -17,6 +17,11 @@ from app.resource import Ask, Headers, Literal, Resource
 from app.shelf import Served
 
 PRIVATE = ("Cache-Control", "private")  # to no cache that others read, too (RFC 9111, 5.2.2.7)
+# What is stored are other people's words, on the origin of the API: a browser shows it, and runs none of it.
+SAFE: Headers = (
+    ("Content-Security-Policy", "sandbox allow-downloads; default-src 'none'"),
+    ("X-Content-Type-Options", "nosniff"),
+)
 FETCHED = frozenset({"MISS", "JOINED", "EXPIRED"})
 MOST_RANGES = 256  # librepo asks for so many at once; more is abuse and gets the whole body
 RENDERED = 16 << 20  # bytes of a document that is written anew; a larger one is sent as it is stored
@@ -62,7 +67,8 @@ class Answer:
 def answer(ask: Ask, resource: Resource, outcome: Outcome) -> Answer:
     """GET or HEAD of `outcome`; RangeNotSatisfiable where no range can be met (RFC 9110, 15.5.17)."""
     found = _answer(ask, resource, outcome)
-    return replace(found, headers=(*found.headers, PRIVATE)) if resource.repository.access else found
+    private = (PRIVATE,) if resource.repository.access else ()
+    return replace(found, headers=(*found.headers, *SAFE, *private))
 
 
 def _answer(ask: Ask, resource: Resource, outcome: Outcome) -> Answer:

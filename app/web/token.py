@@ -16,17 +16,15 @@ from flask import Blueprint, Response, jsonify, request
 from app.accounts.rights import Principal
 from app.errors import BadRequest, Unauthorized
 from app.resource import Ask
-from app.web.auth import presented, principal, whose
+from app.web.auth import NOBODYS, WRONG, presented, principal, whose
 from app.web.client import origin
 from app.web.node import about, node
 from app.web.problem import BASIC
 
 PATH = "/v2/token"
 SERVICE = "artifactapi"
-NOBODYS = "anonymous"
 LIFETIME = 60, 3600  # seconds: what every client counts on, and after which it asks again
 LONGEST = 16 * 1024  # bytes of a form
-WRONG = "this is no token of this server's, or one that has ended"
 NAMED = re.compile(r"/v2/([a-z0-9._/-]{1,255})/(?:manifests|blobs|tags|referrers)/.*")
 
 blueprint = Blueprint("token", __name__)
@@ -39,7 +37,8 @@ def get() -> Response:
         return _answer(NOBODYS, principal())
     if not principal().known:
         raise Unauthorized(WRONG, challenge=BASIC)
-    return _answer(presented() or NOBODYS, principal())
+    secret = presented()  # not one's password of elsewhere, where a proxy in front says who it is
+    return _answer(secret if whose(secret).known else NOBODYS, principal())
 
 
 @blueprint.post(PATH)

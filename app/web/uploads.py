@@ -4,39 +4,54 @@
               its head, and the client's socket go to the fills process (handover.py)
     fills     the application begins anew, in the same order of refusals; wsgi.input is that socket
 
-What is small stays with the worker: it has arrived, or will soon. Strangers stay too: their bodies are not read.
+What is small and has arrived stays with the worker, unless it may have to wait there: for an index or for its turn
+(Host.waits). Strangers stay too: what reads their bodies (a login) gives them seconds.
 """
 
 from __future__ import annotations
 
+import fcntl
 import logging
 import os
+import re
+import select
 import socket
 import sys
+import termios
 import threading
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from email.utils import formatdate
 from typing import Any
 
 from flask import Flask, Response, request
 from gunicorn.http.body import Body, ChunkedReader, LengthReader
-from gunicorn.http.unreader import SocketUnreader
+from gunicorn.http.unreader import SocketUnreader, Unreader
 from werkzeug.wrappers import Response as Answered
 
-from app.errors import TooLarge, Unavailable
+from app.errors import StoreDown, TooLarge, Unavailable
+from app.hosting import host
+from app.resource import Kind
 from app.web import wire
 from app.web.auth import principal
 from app.web.handover import HANDED, Posted
-from app.web.node import node
+from app.web.node import named, node
+from app.web.pace import STALLED, Paced
 from app.web.settled import Settled
 
 log = logging.getLogger(__name__)
 
-WITH_BODY = frozenset({"PUT", "POST", "PATCH"})
-LARGE = 1 << 20  # bytes from which on a worker does not read a body itself
-MOST = 64  # uploads that one fills process takes at a time
+CHANGING = frozenset({"PUT", "POST", "PATCH", "DELETE"})
+LARGE = 1 << 16  # bytes from which on a worker does not read a body itself
+SOON = 1.0  # seconds in which a smaller one arrives, or the worker does not wait for it
+MOST, SHARE = 128, 64  # requests that one fills process takes at a time; of one user
 BUSY = "artifactapi.busy"  # environ key: there are as many already
-STALLED = 30.0  # seconds in which an uploading client sends no byte, or takes none of its answer
+USER = "artifactapi.user"  # environ key: who asks
+BEGIN, LEAST = 30.0, 1 << 10  # seconds for a body, and one more for each so many bytes of a file's
+STRANGERS, THEIRS = 5.0, 1 << 16  # the same of a stranger's
+JSON = 1 << 20  # bytes of a body that is no file's
+_OF_FILES = re.compile(r"/(?:repository|v2|api/v1/(?:local|remote|repositories))/([^/]+)/.*", re.DOTALL)
 
 
 def install(app: Flask) -> None:
@@ -48,18 +63,38 @@ def _begin() -> Response | None:
     environ = request.environ
     if environ.get(BUSY):
         raise Unavailable("as many uploads are under way as this node takes at a time", retry_after=2)
-    if request.method not in WITH_BODY or not _large(environ) or not principal().known:
+    if request.method not in CHANGING:
+        return None
+    if not _of_file(environ):
+        request.max_content_length = JSON
+    conn = environ.get("gunicorn.socket")
+    if not isinstance(conn, socket.socket):  # the fills process itself
+        return None
+    if not _known():
+        _unreader(environ["wsgi.input"]).sock = Paced(conn, STRANGERS, THEIRS)
+        return None
+    if type(conn) is not socket.socket or not _may_hold(environ, conn):  # TLS cannot be passed on
         return None
     most = node().settings.upload_max
     if most is not None and (request.content_length or 0) > most:
         raise TooLarge(f"an upload may have {most} bytes")
-    conn = environ.get("gunicorn.socket")
-    if type(conn) is not socket.socket:  # the fills process itself; TLS, which cannot be passed on
-        return None
-    node().handover.give_upload(conn.fileno(), Posted(_told(environ), _begun(environ["wsgi.input"])))
+    told = _told(environ) | {USER: principal().name}
+    node().handover.give_upload(conn.fileno(), Posted(told, _unreader(environ["wsgi.input"]).take_buffered()))
     os.close(conn.detach())
     environ[HANDED] = True
     return Settled(b"", 200, (), handed=True)
+
+
+def _known() -> bool:
+    try:
+        return principal().known
+    except StoreDown:  # which is said to them where they are asked for
+        return False
+
+
+def _may_hold(environ: Mapping[str, Any], conn: socket.socket) -> bool:
+    """Whether a worker that answers this may have to wait."""
+    return _large(environ) or _waits(environ) or not _arrived(environ, conn)
 
 
 def _large(environ: Mapping[str, Any]) -> bool:
@@ -67,17 +102,44 @@ def _large(environ: Mapping[str, Any]) -> bool:
     return "HTTP_TRANSFER_ENCODING" in environ or (request.content_length or 0) > min(LARGE, most or LARGE)
 
 
+def _of_file(environ: Mapping[str, Any]) -> re.Match[str] | None:
+    """Of a path that may be one in a repository; the repository's name is its first group."""
+    return _OF_FILES.fullmatch(environ["PATH_INFO"])
+
+
+def _waits(environ: Mapping[str, Any]) -> bool:
+    """Whether it changes a repository where changes wait for an index, or for each other."""
+    match = _of_file(environ)
+    found = named(match[1]) if match else None
+    return found is not None and found.kind is Kind.LOCAL and bool(host(found.package).waits)
+
+
+def _arrived(environ: Mapping[str, Any], conn: socket.socket) -> bool:
+    """Whether all of a body of at most LARGE bytes is here, or is SOON."""
+    body = environ["wsgi.input"]
+    missing = (request.content_length or 0) - _unreader(body).buf.getbuffer().nbytes
+    if missing <= 0:
+        return True
+    conn.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, missing)
+    try:
+        poll = select.poll()
+        poll.register(conn, select.POLLIN)
+        poll.poll(SOON * 1000)
+    finally:
+        conn.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, 1)
+    here = fcntl.ioctl(conn, termios.FIONREAD, bytes(4))
+    return bool(int.from_bytes(here, sys.byteorder) >= missing)
+
+
 def _told(environ: Mapping[str, Any]) -> dict[str, str]:
     """What the server said in words; the rest of an environment is objects of this process."""
     return {name: value for name, value in environ.items() if isinstance(value, str)}
 
 
-def _begun(body: Body) -> bytes:
-    """What gunicorn has read beyond the head; nobody has read of the body yet."""
+def _unreader(body: Body) -> Unreader:
+    """What gunicorn reads the client with: it holds what came beyond the head."""
     reader = body.reader
-    unreader = reader.req.unreader if isinstance(reader, ChunkedReader) else reader.unreader
-    begun: bytes = unreader.take_buffered()
-    return begun
+    return reader.req.unreader if isinstance(reader, ChunkedReader) else reader.unreader
 
 
 class Uploads:
@@ -85,15 +147,16 @@ class Uploads:
 
     def __init__(self, app: Flask) -> None:
         self.app = app
-        self._free = threading.BoundedSemaphore(MOST)
+        self._taken: Counter[str] = Counter()
+        self._lock = threading.Lock()
 
     def carry(self, posted: Posted, conn: socket.socket) -> None:
         """Answer one request and close its connection; never raises."""
-        free = self._free.acquire(blocking=False)
         try:
             conn.settimeout(STALLED)
-            self._answer(_environ(posted, conn, busy=not free), conn)
-            wire.read_on(conn)
+            with self._place(posted.environ.get(USER, "")) as free:
+                self._answer(_environ(posted, conn, busy=not free), conn)
+                wire.read_on(conn)
             conn.close()
         except OSError as error:
             log.info("an uploading client left: %s", error)
@@ -101,9 +164,19 @@ class Uploads:
         except Exception:
             log.exception("an upload ended by a defect")
             wire.cut(conn)
+
+    @contextmanager
+    def _place(self, user: str) -> Iterator[bool]:
+        """Whether there is one; nobody has all of them."""
+        with self._lock:
+            free = self._taken.total() < MOST and self._taken[user] < SHARE
+            self._taken[user] += free
+        try:
+            yield free
         finally:
-            if free:
-                self._free.release()
+            with self._lock:
+                self._taken[user] -= free
+                self._taken += Counter()  # without those that have none
 
     def _answer(self, environ: dict[str, Any], conn: socket.socket) -> None:
         with Answered.from_app(self.app.wsgi_app, environ, buffered=True) as response:
@@ -120,7 +193,8 @@ def _head(response: Answered, length: int) -> bytes:
 
 
 def _environ(posted: Posted, conn: socket.socket, *, busy: bool) -> dict[str, Any]:
-    unreader = SocketUnreader(conn)
+    rate = LEAST if _of_file(posted.environ) else 0
+    unreader = SocketUnreader(Paced(conn, BEGIN, rate, STALLED))
     unreader.unread(posted.begun)
     if "HTTP_TRANSFER_ENCODING" in posted.environ:  # gunicorn has seen to it that it is chunked, and nothing else
         reader = ChunkedReader(_Trailers(), unreader)

@@ -21,6 +21,7 @@ from app.web import problem, wire
 log = logging.getLogger("artifactapi.request")
 
 BODIED = frozenset({"CONTENT-LENGTH", "TRANSFER-ENCODING"})
+HANDSHAKE = b"\x16"  # how TLS begins (RFC 8446, 5.1)
 OURS = (http.ConfigurationProblem, http.InvalidResponseHeader, http.InvalidResponseHeaderName)
 STATUSES: dict[type[Exception], tuple[int, str]] = {  # what is in no row is a 400
     http.LimitRequestLine: (414, "uri_too_long"),
@@ -34,6 +35,8 @@ STATUSES: dict[type[Exception], tuple[int, str]] = {  # what is in no row is a 4
 class Worker(SyncWorker):  # type: ignore[misc]
     """gunicorn's own but for its end, what it does with unread uploads, and handle_error."""
 
+    _first = b""
+
     def accept(self, listener: socket.socket) -> None:
         """One request; the end of this worker once the supervisor shut the socket down (accept(2), EINVAL)."""
         try:
@@ -42,6 +45,13 @@ class Worker(SyncWorker):  # type: ignore[misc]
             if error.errno != errno.EINVAL:
                 raise
             self.alive = False
+
+    def handle(self, listener: socket.socket, client: socket.socket, addr: Any) -> None:
+        """gunicorn's own, once it is known how the request begins: its parser does not tell."""
+        self._first = b""
+        with contextlib.suppress(OSError):  # gunicorn meets it too
+            self._first = client.recv(1, socket.MSG_PEEK)
+        super().handle(listener, client, addr)
 
     def handle_request(self, listener: socket.socket, req: Any, client: socket.socket, addr: Any) -> None:
         """A response to an upload that was not read stays readable: closing would reset the connection, and a proxy
@@ -65,8 +75,10 @@ class Worker(SyncWorker):  # type: ignore[misc]
         with contextlib.suppress(OSError):
             wire.refuse(client, ask, status, headers, body)
         peer = addr[0] if addr else "-"
-        fields = {"status": status, "request_id": ask.request_id, "client": peer, "note": type(exc).__name__}
-        log.info("refused", extra={"fields": fields})
+        tls = self._first == HANDSHAKE
+        note = "https on the http port: docker and podman try that first" if tls else type(exc).__name__
+        fields = {"status": status, "request_id": ask.request_id, "client": peer, "note": note}
+        log.log(logging.DEBUG if tls else logging.INFO, "refused", extra={"fields": fields})
 
 
 def _path(req: Any, error: BaseException) -> str:

@@ -61,6 +61,38 @@ def test_it_is_paged_and_filtered(people: People) -> None:
     refused(ada.get("/audit"), 403, "not_an_administrator")
 
 
+def test_what_was_done_stands_there_and_no_secret(people: People) -> None:
+    ada = people.user("ada")
+    mine = ada.get("/auth/me").get_json()["id"]
+    ada.post("/projects", {"name": "tools"})
+    people.root.upload("team/a", b"a")
+    for person, method, path, body in (
+        (ada, "POST", "/tokens", {"name": "ci", "scopes": ["write:team"], "expires_in": 3600}),
+        (
+            ada,
+            "POST",
+            "/repositories",
+            {"name": "x", "project": "tools", "access": "authenticated"},
+        ),
+        (ada, "PATCH", "/repositories/x", {"access": "everybody", "signing_key": None}),
+        (ada, "PUT", "/projects/tools/members/ada@example.org", {"role": "owner"}),
+        (people.root, "DELETE", "/repositories/team/entries?path=a", None),
+        (people.root, "PATCH", f"/users/{mine}", {"admin": True, "password": "a secret phrase"}),
+    ):
+        assert person.ask(method, path, body).status_code < 300, path
+    people.node.admin("PUT", "/cache/flush?remote=up&path=a/&mode=expire")
+    found = people.root.get("/audit?limit=7").get_json()["events"]
+    assert [(each["repository"], each["detail"]) for each in reversed(found)] == [
+        ("", 'expires_in=3600, name="ci", scopes=["write:team"]'),
+        ("x", 'access="authenticated", name="x", project="tools"'),
+        ("x", 'access="everybody", signing_key'),
+        ("", 'role="owner"'),
+        ("team", "a"),
+        ("", "admin=true, password"),
+        ("up", 'mode="expire", path="a/"'),
+    ]
+
+
 def test_a_token_in_a_path_is_not(people: People) -> None:
     token = "aapi_" + "x" * 43
     people.root.upload(f"team/-/user/token/{token}", b"a")

@@ -61,6 +61,8 @@ def test_members_and_what_each_may(people: People) -> None:
     ada.post("/projects", {"name": "tools"})
     assert ada.put("/projects/tools/members/BOB@example.org", {"role": "writer"}).get_json()["role"] == "writer"
     number = eve.get("/auth/me").get_json()["id"]
+    refused(ada.put(f"/projects/tools/members/{number}", {"role": "reader"}), 404, "unknown_user")
+    assert ada.put("/projects/tools/members/eve@example.org", {"role": "writer"}).status_code == 200
     assert ada.put(f"/projects/tools/members/{number}", {"role": "reader"}).get_json()["email"] == "eve@example.org"
     told = bob.get("/projects/tools/members").get_json()["members"]
     assert [(each["email"], each["role"]) for each in told] == [
@@ -104,11 +106,39 @@ def test_names_that_the_file_gives_rights_to_are_the_administrators(people: Peop
     refused(ada.post("/projects", {"name": "alpha"}), 409, "project_exists")
     assert people.root.post("/projects", {"name": "alpha"}).status_code == 201
     refused(people.root.delete("/projects/alpha"), 409, "defined_in_file")
-    refused(people.root.post("/projects", {"name": "authenticated"}), 409, "project_exists")
+    for word in ("authenticated", "everybody", "public", "anonymous"):
+        refused(people.root.post("/projects", {"name": word}), 409, "project_exists")
     for name in ("", "Tools", "a b", "-a", "a" * 64, "a/b", "a\x00", "ä"):
         refused(ada.post("/projects", {"name": name}), 422, "invalid")
     people.root.put("/projects/alpha/members/ada@example.org", {"role": "writer"})
     assert ada.upload("filed/a.txt", b"a").status_code == 201
+
+
+def test_a_project_that_is_named_as_who_may_read_stays(people: People) -> None:
+    """Whoever made the next one of that name would read it."""
+    ada, bob = people.user("ada"), people.user("bob")
+    for person, project in ((ada, "tools"), (bob, "guests")):
+        person.post("/projects", {"name": project})
+    unknown = {"name": "x", "project": "tools", "access": "nobodys"}
+    assert set(refused(ada.post("/repositories", unknown), 422, "invalid")["fields"]) == {"access"}
+    assert ada.post("/repositories", unknown | {"access": "guests"}).status_code == 201
+    assert set(refused(ada.patch("/repositories/x", {"access": "nobodys"}), 422, "invalid")["fields"]) == {"access"}
+    assert bob.get("/repositories/x").status_code == 200
+    assert ada.get("/repositories/x").status_code == 200, "an owner sees what is the project's"
+    assert "x" in refused(bob.delete("/projects/guests"), 409, "project_has_repositories")["message"]
+    assert ada.patch("/repositories/x", {"access": None}).get_json()["access"] == "tools"
+    assert bob.delete("/projects/guests").status_code == 204
+
+
+@pytest.mark.parametrize("settings", [{"PROJECTS_MAX": "1", "REPOSITORIES_MAX": "1"}])
+def test_who_is_no_administrator_makes_no_more_than_that(people: People) -> None:
+    ada = people.user("ada")
+    assert ada.post("/projects", {"name": "one"}).status_code == 201
+    refused(ada.post("/projects", {"name": "two"}), 409, "too_many_projects")
+    assert ada.post("/repositories", {"name": "x", "project": "one"}).status_code == 201
+    refused(ada.post("/repositories", {"name": "y", "project": "one"}), 409, "too_many_repositories")
+    assert people.root.post("/repositories", {"name": "y", "project": "one"}).status_code == 201
+    assert people.root.post("/projects", {"name": "two"}).status_code == 201
 
 
 def test_the_remembered_list_is_ones_own_and_of_now(people: People, node: Node) -> None:
@@ -150,6 +180,10 @@ def test_whose_ci_is_trusted(people: People) -> None:
     assert made.get_json() == good | {"id": made.get_json()["id"]}
     assert ada.get("/projects/tools/trusts").get_json() == {"trusts": [made.get_json()]}
     wrong: dict[str, Any]
+    for claim in ("iss", "aud", "exp", "iat", "nbf"):
+        everybodys = {"claims": {claim: "x", "sub": "repo:team/tools"}}
+        told = refused(ada.post("/projects/tools/trusts", good | everybodys), 422, "invalid")
+        assert list(told["fields"]) == [f"claims.{claim}"], "it tells nobody from anybody else"
     for wrong in ({"claims": {}}, {"claims": {"sub": 1}}, {"role": "owner"}, {"issuer": "https://x.example.org"}):
         told = refused(ada.post("/projects/tools/trusts", good | wrong), 422, "invalid")
         assert [each.partition(".")[0] for each in told["fields"]] == list(wrong)

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from app.accounts import secrets
 from app.config import ConfigError, from_environment
+from app.stores.rates import parse
+from app.web import rates
 from app.web.rates import block
-from tests.api.asking import People, Person, refused
+from tests.api.asking import PASSWORD, People, Person, refused
 from tests.http.node import Node
 from tests.http.variant import NOBODY, worker
 
@@ -26,6 +29,13 @@ def test_by_token_and_by_address(people: People, node: Node) -> None:
     assert int(answer.headers["Retry-After"]) > 0
     for path in ("/health/live", "/metrics"):
         assert node.client.get(path, environ_base={"REMOTE_ADDR": one.address}).status_code == 200
+
+
+@pytest.mark.parametrize("settings", [{"RATE_TOKEN": "5/hour"}])
+def test_by_user_however_many_tokens(people: People, node: Node) -> None:
+    people.root.post("/users", {"email": "ada@example.org", "password": PASSWORD})
+    one, other = (people.logged_in("ada@example.org") for _ in range(2))
+    assert [_root(each) for each in (one, other, one, other, one, other)] == [200] * 5 + [429]
 
 
 def _root(person: Person) -> int:
@@ -50,6 +60,39 @@ def test_what_an_address_stands_for() -> None:
     assert block("2001:db8:1:2:3:4:5:6") == "2001:db8:1:2::/64"
     assert block("fe80::1%eth0") == "fe80::/64"
     assert block("-") == "-"
+
+
+def test_of_a_dual_stack_socket_every_address_is_its_own(node: Node) -> None:
+    wrong = {"email": "ada@example.org", "password": "wrong wrong wrong"}
+
+    def tried(peer: str) -> int:
+        base = {"REMOTE_ADDR": peer}
+        return node.client.post("/api/v1/auth/login", json=wrong, environ_base=base).status_code
+
+    assert [tried("::ffff:198.51.100.77") for _ in range(6)] == [401] * 5 + [429]
+    assert tried("::ffff:198.51.100.78") == 401
+
+
+@pytest.mark.parametrize("settings", [{"RATE_TOKEN": "2/hour"}])
+def test_what_nginx_asks_before_an_upload_is_not_counted_beside_the_upload(people: People) -> None:
+    assert [people.root.get("/may-write").status_code for _ in range(4)] == [204] * 4
+    assert [people.root.get("/auth/me").status_code for _ in range(3)] == [200, 200, 429]
+
+
+@pytest.mark.parametrize("settings", [{"REGISTRATION": "open"}])
+def test_strangers_make_rows_and_hashes_at_a_bounded_pace(people: People, monkeypatch: pytest.MonkeyPatch) -> None:
+    hashed, hashes = secrets.hashed, iter(range(4))  # and no more
+    monkeypatch.setattr(secrets, "hashed", lambda password: hashed(password + str(next(hashes))))
+    new = [{"email": f"user{number}@example.org", "password": PASSWORD} for number in (0, 0, 1, 2, 3, 4)]
+    answers = [people.nobody.post("/auth/register", each) for each in new]
+    assert [answer.status_code for answer in answers] == [201, 409, 201, 201, 201, 429]
+    assert next(hashes, None) is None
+    monkeypatch.undo()
+    assert people.root.post("/auth/register", new[-1]).status_code == 201, "an administrator's are not counted"
+    monkeypatch.setitem(rates.OPEN, "oidc", parse("2/hour"))
+    answers = [people.nobody.post("/auth/oidc", {"token": "x", "project": "tools"}) for _ in range(3)]
+    assert [answer.status_code for answer in answers] == [401, 401, 429]
+    assert answers[0].headers["Cache-Control"] == "no-store"
 
 
 def test_redis_away(node: Node) -> None:

@@ -32,7 +32,9 @@ def test_a_repository_from_its_making_to_its_end(people: People, node: Node) -> 
     refused(bob.get("/repositories/ours"), 404, "unknown_repository")
     refused(bob.get("/repositories/ours/entries"), 404, "unknown_repository")
     refused(bob.delete("/repositories/ours"), 404, "unknown_repository")
-    assert ada.patch("/repositories/ours", {"access": "", "overwrite": True}).get_json()["overwrite"] is True
+    for public in ("", "everybody"):
+        told = ada.patch("/repositories/ours", {"access": public, "overwrite": True}).get_json()
+        assert (told["access"], told["overwrite"]) == ("everybody", True)
     assert "ours" in shown(bob)
     refused(bob.patch("/repositories/ours", {"overwrite": False}), 404, "unknown_project")
     refused(ada.delete("/projects/tools"), 409, "project_has_repositories")
@@ -57,6 +59,7 @@ def test_a_bad_definition_names_each_field(people: People) -> None:
         ({"name": "x", "project": "tools", "base_url": "http://127.0.0.1"}, {"base_url"}),
         ({"name": "x", "project": "tools", "signing_key": {"env": "HOME"}}, {"signing_key"}),
         ({"name": "x", "project": "tools", "overwrite": "yes", "access": "A"}, {"overwrite", "access"}),
+        ({"name": "x", "project": "tools", "access": "public"}, {"access"}),
     ):
         assert set(refused(ada.post("/repositories", given), 422, "invalid")["fields"]) == wrong, given
     refused(ada.post("/repositories", {"name": "x", "project": "nothing"}), 404, "unknown_project")

@@ -133,6 +133,8 @@ REFUSED: dict[str, Blob] = {
     "a layer without a digest": made(empty(layers=[{"mediaType": "x", "size": 1}]), MANIFEST),
     "a layer with a bad digest": made(empty(layers=[descriptor(digest="sha256:0")]), MANIFEST),
     "a layer with a path": made(empty(layers=[descriptor(digest="../../v2/x")]), MANIFEST),
+    "annotations that are none": made(empty(annotations=["a"]), MANIFEST),
+    "an annotation that is no string": made(empty(annotations={"a": {"b": [1]}}, subject=descriptor()), MANIFEST),
     "a subject that is none": made(empty(subject=[]), MANIFEST),
     "a subject with a bad digest": made(empty(subject=descriptor(digest="sha256:0")), MANIFEST),
 }

@@ -142,7 +142,7 @@ def _node(directory: Path, document: Mapping[str, Any], settings: Mapping[str, s
 
 def _common(database: str, redis_url: str) -> dict[str, str]:
     stores = {"DATABASE_URL": database, "REDIS_URL": redis_url, "STORAGE_MIN_FREE": "0"}
-    return {**stores, "ADMIN_TOKEN": TOKEN, "TRUSTED_PROXIES": "127.0.0.1"}
+    return {**stores, "ADMIN_TOKEN": TOKEN, "TRUSTED_PROXIES": "127.0.0.1", "UPLOAD_MAX": "64M"}
 
 
 def _storage(request: pytest.FixtureRequest, place: Path) -> dict[str, str]:

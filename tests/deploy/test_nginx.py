@@ -264,6 +264,36 @@ def told(reader: Reader) -> Read:
 
 
 @FILES
+@pytest.mark.parametrize(
+    ("method", "path", "size", "status"),
+    [
+        ("PUT", "/repository/team/x", "100000000", 413),  # UPLOAD_MAX is 64M here
+        ("PUT", "/repository/up/x", "1000000", 405),
+        ("PUT", "/repository/none/x", "1000000", 404),
+        ("PUT", "/repository/team/%2e%2e/x", "1000000", 400),
+        ("PUT", "/", "1000000", 405),
+        ("GET", "/repository/team/x", "1000000", 413),
+        ("POST", "/api/v1/users", "1000000", 413),
+    ],
+)
+def test_nor_does_who_is_known_with_what_nothing_takes(
+    fleet: Fleet, method: str, path: str, size: str, status: int
+) -> None:
+    own = {"Content_Length": size, "Authorization": f"Bearer {TOKEN}"}
+    found = told(Reader(fleet.front.port, path, method=method, Connection="close", **own))
+    errors = {400: "bad_request", 404: "not_found", 405: "method_not_allowed", 413: "too_large"}
+    assert (found.status, found.error) == (status, errors[status])
+
+
+@FILES
+def test_a_token_in_a_path_is_not_in_nginxs_log(fleet: Fleet) -> None:
+    told(fleet.begin("/repository/team/-/user/token/aapi_" + "x" * 43 + "?a=aapi_" + "y" * 43, "DELETE"))
+    log = fleet.front.work / "access.log"
+    eventually(lambda: "/repository/team/-/user/token/***" in log.read_text("utf-8"), "its line")
+    assert "xxxx" not in log.read_text("utf-8")
+
+
+@FILES
 def test_a_registry_refuses_in_its_own_form(fleet: Fleet) -> None:
     for path in ("/v2/images/x/blobs/uploads/", "/repository/images/v2/x/blobs/uploads/"):
         found = told(fleet.begin(path, "PUT", Content_Length="1000000"))

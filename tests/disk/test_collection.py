@@ -12,13 +12,13 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from app import maintenance
+from app import journal, maintenance
 from app.errors import ArtifactError, StoreDown
 from app.stores.filesystem import FilesystemBlobs
 from app.stores.postgres import PostgresIndex
 from app.web import usage
 from app.web.usage import Usage
-from tests.stores.values import entry
+from tests.stores.values import entry, publish
 
 
 def digest_of(body: bytes) -> str:
@@ -112,6 +112,24 @@ def test_the_journal_of_a_database_that_was_lost_forbids_it(
     index.restore([])
     assert maintenance.collect(index, blobs).removed == 1
     assert not blobs.exists(digest)
+
+
+def test_no_restore_brings_back_what_was_dropped_as_unknown(index: PostgresIndex, blobs: FilesystemBlobs) -> None:
+    """Its name may be another team's by then."""
+    assert publish(index.hosted, "gone", "a", entry("a"))
+    journal.published(blobs, index.next_note(), "gone", "a", entry("a", fence=1))
+    assert index.drop_unknown(frozenset(), dry_run=True) == {"gone": 1}
+    with journal.replayed(blobs, print) as replay:
+        assert len(list(replay.published())) == 1
+    assert maintenance.collect(index, blobs, known=frozenset()).dropped == 1
+    with journal.replayed(blobs, print) as replay:
+        assert list(replay.published()) == []
+    assert publish(index.hosted, "gone", "a", entry("b"))
+    found = index.find("gone", "a")[1]
+    assert found is not None
+    journal.published(blobs, index.next_note(), "gone", "a", found)
+    with journal.replayed(blobs, print) as replay:
+        assert [each.entry.digest for each in replay.published()] == [entry("b").digest], "what came later stays"
 
 
 class Noting(PostgresIndex):

@@ -11,6 +11,8 @@ from typing import Any
 
 from tests.hosting.conftest import TOKEN
 
+JSON = {"Content-Type": "application/json"}
+
 
 @dataclass(frozen=True, slots=True)
 class Told:
@@ -35,3 +37,12 @@ def ask(method: str, url: str, body: bytes | None = None, headers: Mapping[str, 
     except urllib.error.HTTPError as error:
         with error:
             return Told(error.code, dict(error.headers), error.read())
+
+
+def blank(url: str, package: str, **keys: str) -> str:
+    """The URL of a new public repository, which nothing was published into; on the node at `url`."""
+    ask("POST", f"{url}/api/v1/projects", b'{"name": "blanks"}', JSON)  # 409 from the second on
+    name = f"blank-{package}{len(keys)}"
+    said = {"name": name, "project": "blanks", "package": package, "access": "", **keys}
+    assert ask("POST", f"{url}/api/v1/repositories", json.dumps(said).encode(), JSON).status == 201
+    return f"{url}/repository/{name}"

@@ -25,7 +25,7 @@ from tests.clients.apk import Apk
 from tests.clients.commands import CommandFailedError, run
 from tests.conftest import require
 from tests.hosting.alpine import ARCH, Alpine
-from tests.hosting.asked import ask
+from tests.hosting.asked import ask, blank
 from tests.hosting.conftest import TOKEN, Keys
 from tests.stack import Stack
 
@@ -90,6 +90,24 @@ def test_a_machine_installs_upgrades_and_sees_no_more_what_was_withdrawn(
         assert ask("DELETE", f"{base}/{ARCH}/{newer.file}").status == 204
         client("update")
         assert newer.file not in client("policy", "hello")
+
+
+def test_a_machine_is_set_up_before_the_first_package(
+    hosted: Stack, machine: Callable[..., Apk], tmp_path: Path, keys: Keys
+) -> None:
+    plain, signed = blank(hosted.url, "apk"), blank(hosted.url, "apk", signing_key=keys.rsa)
+    key = ask("GET", f"{signed}/main/{ARCH}/{signed.rpartition('/')[2]}.rsa.pub")
+    assert (key.status, key.body.decode()) == (200, keys.rsa_public)
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "etc" / f"{signed.rpartition('/')[2]}.rsa.pub").write_bytes(key.body)
+    for url, trusted in ((plain, None), (signed, tmp_path / "etc")):
+        client = machine(f"{url}/main", trusted)
+        client("update")
+        hello = Alpine("hello", signed=trusted is not None)
+        assert ask("PUT", f"{url}/main/{ARCH}/{hello.file}", hello.body).status == 201
+        assert ask("GET", f"{url}/other/{ARCH}/APKINDEX.tar.gz").status == 404  # a mistyped directory is none
+        client("add", "--update-cache", "hello")
+        assert client.installed() == {"hello": "1.0-r0"}
 
 
 def test_the_index_is_what_apks_own_would_be(
@@ -193,6 +211,20 @@ def test_what_is_no_package_is_refused_and_leaves_nothing(
             assert (told.status, told.said["error"], reason in told.said["message"]) == (422, "not_a_package", True)
     assert {ask("GET", f"{base}/{name}").status for name in (good.file, "APKINDEX.tar.gz")} == {404}
     assert ask("PUT", f"{base}/{good.file}", good.body).status == 201
+
+
+def test_no_package_makes_the_others_unreadable(hosted: Stack, machine: Callable[..., Apk], directory: str) -> None:
+    """Of an index with a line that is longer than its buffer apk reads nothing."""
+    base = f"{hosted.url}/repository/apk/{directory}"
+    assert ask("POST", base, Alpine("good").body).status == 201
+    longest = tuple(f"{name} = {'x' * 64_000}" for name in ("depend", "provides", "install_if"))
+    assert ask("POST", base, Alpine("long", info=longest).body).status == 201
+    for info in (f"provides = {'x' * 64_001}", "\n".join(f"depend = {'d' * 99}{n:05}" for n in range(1000))):
+        told = ask("POST", base, Alpine("longer", info=(info,)).body)
+        assert (told.status, told.said["error"]) == (422, "not_a_package")
+    client = machine(base)
+    client("add", "good")
+    assert client.installed() == {"good": "1.0-r0"}
 
 
 def test_a_version_is_published_once(hosted: Stack, directory: str) -> None:

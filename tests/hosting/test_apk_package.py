@@ -112,6 +112,8 @@ def test_versions_are_those_of_the_specification(version: str) -> None:
         (rewritten("of the tests", "of\rthe tests"), "control character"),
         (rewritten("of the tests", "of\0the tests"), "control character"),
         (rewritten("of the tests", "x" * 2000), "more than 2000 bytes"),
+        (rewritten("size = 8", f"size = 8\ndepend = {'x' * 64_001}"), "more than 64000 bytes of depend"),
+        (rewritten("size = 8", "size = 8" + "\nprovides = word" * 12_801), "more than 64000 bytes of provides"),
         (Spoilt("hello", text=GOOD.pkginfo + b"\xff\n").body, "not UTF-8"),
     ],
 )

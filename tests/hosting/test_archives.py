@@ -130,12 +130,39 @@ def test_a_tar_that_is_none_is_refused(body: bytes, reason: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "record", [b"9" * 60_000, b"30 path=x\n", b"0 path=x\n", b"-8 path=x\n", b"11 path", b"\0" * 600]
+    "record",
+    [
+        *(b"9" * 60_000, b"30 path=x\n", b"0 path=x\n", b"-8 path=x\n", b"11 path", b"\0" * 600),
+        *(b"2 " * 32_000, b"4 =\n" * 16_000, b"3 a=\n", b"5 a=\n" * 101),
+    ],
 )
 def test_a_pax_header_that_is_none_is_refused_at_once(record: bytes) -> None:
     body = damaged(tar(member("x", record)), 156, b"x")
     with pytest.raises(ValueError, match="damaged"):
         listed(body + tar(member("y")))
+
+
+def test_a_pax_header_is_walked_once() -> None:
+    """And not copied for each of its records: a hundred bytes, packed, were seconds of work."""
+    records = b"".join(b"%d k%02d=%s\n" % (650, number, b"v" * 641) for number in range(100))
+    assert listed(damaged(tar(member("x", records)), 156, b"x")[: 1 << 16] + tar(member("y")), Limits()) == {
+        "y": b"body"
+    }
+
+
+def test_a_member_has_few_headers_before_its_own() -> None:
+    """Each may be long, and packed they are nothing."""
+    one = damaged(tar(member("x", b"9 path=y\n")), 156, b"x")[:1024]
+    assert listed(one * 4 + tar(member("x"))) == {"y": b"body"}
+    with pytest.raises(ValueError, match="more than 4 tar headers"):
+        listed(one * 5 + tar(member("x")))
+
+
+@pytest.mark.parametrize("rest", [b"", b"abcde", b"\1" * 511])
+def test_a_sparse_files_map_that_is_cut_short_is_refused(rest: bytes) -> None:
+    header = damaged(tar(member("x", b"", type=b"S")), 482, b"\1")[:512]
+    with pytest.raises(ValueError, match="in the middle"):
+        listed(header + rest)
 
 
 # -- what is packed -----------------------------------------------------------------------------------------

@@ -4,26 +4,39 @@ again."""
 from __future__ import annotations
 
 import hashlib
+import io
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
+from email.utils import formatdate
 from pathlib import Path
-from typing import cast
+from typing import BinaryIO, cast
 
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from marshmallow import ValidationError
 
-from app.errors import Unprocessable
-from app.hosting import apk, apk_signature, deb
+from app.errors import Conflict, NotFound, Unprocessable
+from app.hosting import apk, apk_signature, deb, deb_index, rpm
 from app.hosting.base import Build, Contents, Described, Host, Item
 from app.repositories.keys import LocalSchema
 from app.resource import Kind, Repository, Signing
+from app.stores.publications import Child
 from tests.hosting.alpine import Alpine
 from tests.hosting.conftest import Keys
 from tests.hosting.debian import Debian
 
 NOW = 1_700_000_000.0
+
+
+class Present(dict[str, bytes]):
+    """Contents of which a build reads the index files that are there."""
+
+    def open(self, path: str) -> BinaryIO:
+        if path not in self:
+            raise NotFound("no such file", code="file_not_found")
+        return io.BytesIO(self[path])
 
 
 def described(host: Host, path: str, body: bytes, tmp_path: Path) -> Described:
@@ -33,8 +46,16 @@ def described(host: Host, path: str, body: bytes, tmp_path: Path) -> Described:
     return found
 
 
-def built(host: Host, repository: Repository, scope: str, items: Sequence[Item], tmp_path: Path) -> dict[str, bytes]:
-    """Every index file by its path, in the order of their making."""
+def built(
+    host: Host,
+    repository: Repository,
+    scope: str,
+    items: Sequence[Item],
+    tmp_path: Path,
+    before: Mapping[str, bytes] | None = None,
+    now: float = NOW,
+) -> dict[str, bytes]:
+    """Every index file by its path, in the order of their making; `before` are those that are there."""
     numbers = itertools.count()
 
     def scratch() -> Path:
@@ -42,7 +63,7 @@ def built(host: Host, repository: Repository, scope: str, items: Sequence[Item],
         path.write_bytes(b"")
         return path
 
-    build = Build(repository, scope, items, cast(Contents, None), scratch, NOW)
+    build = Build(repository, scope, items, cast(Contents, Present(before or {})), scratch, now)
     return {
         each.path: each.body if isinstance(each.body, bytes) else each.body.read_bytes() for each in host.build(build)
     }
@@ -82,6 +103,51 @@ def test_a_debs_index_is_the_same_for_the_same_packages(tmp_path: Path) -> None:
         *("Architectures: all amd64 armhf", "Components: main x", "Description: two lines", "Acquire-By-Hash: yes"),
     ]
     assert built(deb.HOST, repository, "s", [], tmp_path) == {}
+
+
+@pytest.mark.parametrize(
+    ("host", "scope", "path", "says"),
+    [
+        (deb.HOST, "s", "dists/s/Release", lambda now: f"\nDate: {formatdate(now, usegmt=True)[:-3]}UTC\n"),
+        (rpm.HOST, "", "repodata/repomd.xml", lambda now: f"<revision>{now:.0f}</revision>"),
+    ],
+)
+def test_an_index_is_never_older_than_the_one_before(
+    host: Host, scope: str, path: str, says: Callable[[float], str], tmp_path: Path
+) -> None:
+    """apt keeps what it has; and the clocks of two nodes differ. What no client took is not counted on."""
+    package = Item("pool/s/main/a_1.0-1_amd64.deb", 1, "00" * 32, NOW, "amd64\nPackage: a\n")
+    found = [package] if host is deb.HOST else []
+    repository = Repository("team", Kind.LOCAL, "deb")
+    edition: Mapping[str, bytes] = {}
+    for now, said in ((NOW, NOW), (NOW - 60, NOW), (NOW + 1, NOW + 1), (NOW - 9000, NOW - 9000)):
+        edition = built(host, repository, scope, found, tmp_path, edition, now)
+        assert says(said) in edition[path].decode()
+
+
+class Lists(dict[str, tuple[str, ...]]):
+    """Contents of which the lists of one distribution are seen: component -> its architectures."""
+
+    def find(self, path: str) -> object:
+        _, _, component, arch, _ = path.split("/")
+        return arch.removeprefix("binary-") in self.get(component, ()) or None
+
+    def children(self, directory: str) -> list[Child]:
+        component = directory.removeprefix("dists/s/").rstrip("/")
+        return [Child(f"binary-{arch}/") for arch in self[component]] if component else [Child(f"{c}/") for c in self]
+
+
+@pytest.mark.parametrize(
+    ("component", "arch", "fits"), [("c1", "a1", 1), ("c1", "a9", 1), ("x", "a1", 1), ("x", "a9", 0)]
+)
+def test_a_distribution_has_only_so_many_lists(
+    monkeypatch: pytest.MonkeyPatch, component: str, arch: str, fits: int
+) -> None:
+    monkeypatch.setattr(deb_index, "MOST", 12)
+    contents = cast(Contents, Lists({f"c{n}": ("a0", "a1", "a2") for n in range(3)}))
+    with nullcontext() if fits else pytest.raises(Conflict, match="16 lists"):
+        deb_index.require_room(contents, "s", component, arch)
+    deb_index.require_room(cast(Contents, Lists()), "s", component, arch)
 
 
 @pytest.mark.parametrize(

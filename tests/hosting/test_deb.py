@@ -16,7 +16,7 @@ import pytest
 from tests.clients.apt import Apt
 from tests.clients.commands import CommandFailedError, run
 from tests.conftest import require
-from tests.hosting.asked import ask
+from tests.hosting.asked import ask, blank
 from tests.hosting.conftest import TOKEN, Keys
 from tests.hosting.debian import Debian
 from tests.stack import Stack
@@ -50,6 +50,16 @@ def signed_by(tmp_path: Path, keys: Keys) -> str:
     """The option by which apt knows the team's key."""
     (tmp_path / "team.asc").write_text(keys.openpgp_public, encoding="ascii")
     return f"signed-by={tmp_path / 'team.asc'}"
+
+
+def test_a_machine_is_set_up_before_the_first_package(hosted: Stack, machine: Callable[..., Apt]) -> None:
+    url = blank(hosted.url, "deb")
+    client = machine("trusted=yes", url, "stable main")
+    client("update")
+    assert ask("POST", url, Debian("hello").body).status == 201
+    client("update")
+    client("install", "hello")
+    assert client.installed() == {"hello": "1.0-1"}
 
 
 def test_a_machine_installs_upgrades_and_sees_no_more_what_was_withdrawn(
@@ -179,6 +189,22 @@ def test_what_cannot_be_published_is_refused_and_leaves_nothing(
     assert ask("GET", f"{base}/dists/{distribution}/Release").status == 404
     if method == "PUT":
         assert ask("GET", base + to.format(distribution)).status == 404
+
+
+def test_no_package_makes_the_others_unusable(hosted: Stack, machine: Callable[..., Apt], distribution: str) -> None:
+    """apt-get would refuse everything, of every source, over one relation that it cannot read."""
+    base = f"{hosted.url}/repository/deb"
+    url = f"{base}?distribution={distribution}"
+    fields = ("Depends: a (1.0), b:any | c(=1 )", "Provides: x (= 1)", "Multi-Arch: same", "Section: " + "s" * 256)
+    for package in (GOOD, Debian("odd", fields=fields)):
+        assert ask("POST", url, package.body).status == 201
+    for field in ("Depends: foo (>= ", "Depends: a (=1)", f"Section: {'s' * 70_000}", "Multi-Arch: nonsense"):
+        told = ask("POST", url, Debian("bad", fields=(field,)).body)
+        assert (told.status, told.said["error"]) == (422, "not_a_package")
+    client = machine("trusted=yes", base, f"{distribution} main")
+    assert "W:" not in client("update")
+    client("install", "good")
+    assert client.installed() == {"good": "1.0-1"}
 
 
 def test_a_version_is_published_once(hosted: Stack, distribution: str) -> None:

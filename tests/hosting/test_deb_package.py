@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import io
+import subprocess
+from contextlib import nullcontext
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from app.hosting.deb_package import read
+from tests.conftest import require
 from tests.hosting.debian import PACKINGS, Debian, ar, tar
 
 GOOD = Debian("hello")
@@ -125,6 +129,60 @@ HEAD = b"Package: hello\nVersion: 1.0\nArchitecture: amd64\n"
 def test_a_control_file_that_would_spoil_an_index_is_refused(control: bytes, reason: str) -> None:
     with pytest.raises(ValueError, match=reason):
         read(io.BytesIO(made(control)))
+
+
+TAKEN = (
+    *("Depends:", "Depends: a|b", "Depends: a(>=1)|b ( << 2 ),c", "Depends: a\n , b\n , c", "Depends: a (> 1.0), b"),
+    *("Depends: a:any (>= 1:2:3-4), A_b.c+d", "Depends: a (1.0)", "Depends: 3a (= 1~)", "Depends: a (=1), b"),
+    *(
+        "Enhances: a | b",
+        "Provides: x (= 1), y (>> 1)",
+        "Conflicts: a (<= 1), b:amd64",
+        "Multi-Arch:",
+        "Essential: Yes",
+    ),
+)
+REFUSED = (
+    *("Depends: foo (>= ", "Depends: (((", "Depends: a,", "Depends: a,,b", "Depends: , a", "Depends: a |"),
+    *(
+        "Depends: a || b",
+        "Depends: a b",
+        "Depends: a (= 1) b",
+        "Depends: a [amd64]",
+        "Depends: a <x>",
+        "Depends: a )",
+    ),
+    *("Depends: ${x}", "Depends: a (>= ${v})", "Depends: a (>= 1_2)", "Depends: a (>= 1 2)", "Depends: a (>= 1-)"),
+    *("Depends: a (>= x:1)", "Depends: a (>=)", "Depends: a ()", "Depends: a (>= 1", "Depends: a (>= 1))"),
+    *("Depends: a (== 1)", "Depends: a:", "Depends: a:b:c", "Depends: -a", "Depends: a;b", "Pre-Depends: ("),
+    *("Recommends: a (", "Replaces: ,", "Breaks: a | b", "Conflicts: a | b", "Provides: x | y", "Replaces: a|b"),
+    *("Multi-Arch: nonsense", "Essential: maybe", "Protected: x"),
+)
+
+
+@pytest.mark.parametrize("field", [*TAKEN, *REFUSED])
+def test_a_field_is_taken_that_dpkg_takes(field: str, tmp_path: Path) -> None:
+    package = replace(GOOD, fields=(field,))
+    (tmp_path / "tree/DEBIAN").mkdir(parents=True)
+    (tmp_path / "tree/DEBIAN/control").write_bytes(package.control)
+    build = [require("dpkg-deb"), "-Znone", "--build", "tree", "x.deb"]
+    assert (subprocess.run(build, cwd=tmp_path, capture_output=True).returncode == 0) is (field in TAKEN)
+    with (
+        nullcontext()
+        if field in TAKEN
+        else pytest.raises(ValueError, match=r"that Debian does not take|alternatives")
+    ):
+        read(io.BytesIO(package.body))
+
+
+@pytest.mark.parametrize(
+    "field",
+    ["Depends: b, a (=1)", "Depends: a ( <1)", "Suggests: a (1)", f"Section: {'s' * 70_000}", "Source: " + "s" * 999],
+)
+def test_a_field_that_only_apt_cannot_read_is_refused(field: str) -> None:
+    """Of apt 2.6: three characters at the end are no version to it, and 64 KiB no section."""
+    with pytest.raises(ValueError, match=r"apt cannot read|more than 256"):
+        read(io.BytesIO(replace(GOOD, fields=(field,)).body))
 
 
 def test_lines_that_unicode_ends_are_none_of_the_indexs() -> None:

@@ -10,7 +10,7 @@ import json
 import os
 import socket
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from html.parser import HTMLParser
@@ -20,6 +20,10 @@ from urllib.parse import quote, urlsplit
 
 import pytest
 
+from app.hosting.base import Contents
+from app.hosting.listing import listing
+from app.resource import Ask
+from app.stores.publications import Child
 from tests.hosting.conftest import TOKEN
 from tests.stack import Stack, StackFactory
 
@@ -103,6 +107,16 @@ class TestUploads:
         assert ask(hosted, "DELETE", path).status == 204
         assert ask(hosted, "GET", path).status == 404
 
+    @pytest.mark.parametrize("body", [b"<script>1</script>", LARGE], ids=["small", "large"])
+    def test_a_page_runs_nothing_on_the_origin_of_the_api(self, hosted: Stack, path: str, body: bytes) -> None:
+        page = path.replace(".bin", ".html")
+        assert ask(hosted, "PUT", page, body, Content_Type="text/html").status == 201
+        for wanted in ("bytes=0-", "bytes=0-3", "bytes=0-1,4-5"):
+            headers = ask(hosted, "GET", page, None, Range=wanted).headers
+            assert "sandbox" in headers["Content-Security-Policy"].split(";")[0].split()
+            assert "default-src 'none'" in headers["Content-Security-Policy"]
+            assert headers["X-Content-Type-Options"] == "nosniff"
+
     def test_a_form_is_posted_too(self, hosted: Stack, path: str) -> None:
         assert ask(hosted, "POST", path, multipart(("file", b"posted")), **FORM).status == 201
         assert ask(hosted, "GET", path).body == b"posted"
@@ -115,6 +129,29 @@ class TestUploads:
         assert ask(hosted, "PUT", path, LARGE, X_Request_Id="counted-once").status == 201
         lines = [line for line in hosted.lines("request") if line["request_id"] == "counted-once"]
         assert [(line["method"], line["status"], line["repository"]) for line in lines] == [("PUT", 201, "generic")]
+
+    def test_the_log_and_the_status_line_say_why_an_upload_was_refused(self, hosted: Stack, path: str) -> None:
+        ask(hosted, "PUT", path, b"x")
+        told = f"{path.partition('/')[2]} is published already"
+        with socket.create_connection(("127.0.0.1", hosted.port), 30) as conn:
+            conn.sendall(_head("PUT", path, 1, "X-Request-Id: refused-why") + b"y")
+            assert conn.makefile("rb").readline().decode() == f"HTTP/1.1 409 {told}\r\n"
+        (line,) = [each for each in hosted.lines("request") if each["request_id"] == "refused-why"]
+        assert (line["error"], line["note"]) == ("already_published", told)
+
+    def test_a_wrong_token_is_no_missing_one(self, hosted: Stack, path: str) -> None:
+        for given, said in (("Bearer wrong", "ended"), ("", "this needs a token")):
+            refused = ask(hosted, "PUT", path, b"x", Authorization=given)
+            assert refused.status == 401
+            assert said.encode() in refused.body
+
+    def test_https_on_the_http_port_is_no_line_of_the_log(self, hosted: Stack) -> None:
+        before = len(hosted.lines("refused"))
+        for hello in (b"\x16\x03\x01\x00\x05\n\r\n\r\n", b"not http\r\n\r\n"):
+            with socket.create_connection(("127.0.0.1", hosted.port), 30) as conn:
+                conn.sendall(hello)
+                assert conn.recv(12) == b"HTTP/1.1 400"
+        assert [each["note"] for each in hosted.lines("refused")[before:]] == ["InvalidRequestLine"]
 
     def test_of_a_range_the_checksum_is_the_whole_files(self, hosted: Stack, path: str) -> None:
         ask(hosted, "PUT", path, LARGE)
@@ -142,6 +179,45 @@ class TestUploads:
         finally:
             for conn in conns:
                 conn.close()
+
+    def test_nor_does_one_with_little_to_send(self, hosted: Stack, path: str) -> None:
+        """Whoever it is, and whatever is asked of them."""
+        conns = [socket.create_connection(("127.0.0.1", hosted.port), 30) for _ in range(6)]  # there are 2 workers
+        try:
+            for number, conn in enumerate(conns):
+                conn.sendall(_head("PUT", f"{path}-{number}", 1000) + b"x")
+            assert ask(hosted, "PUT", path, b"quick").status == 201
+            for conn in conns:
+                conn.sendall(b"x" * 999)
+                assert conn.recv(100).startswith(b"HTTP/1.1 201 ")
+        finally:
+            for conn in conns:
+                conn.close()
+
+    def test_a_stranger_has_seconds_for_a_body_that_is_read(self, hosted: Stack) -> None:
+        head = "POST /api/v1/auth/login HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+        with socket.create_connection(("127.0.0.1", hosted.port), 30) as conn:
+            conn.sendall(f"{head}Content-Length: 1000\r\n\r\n{{".encode())
+            assert conn.recv(100).startswith(b"HTTP/1.1 408 ")
+
+    @pytest.mark.parametrize("kind", ["text/plain; x=\u0100", "text/plain\x0bx", "text/\0plain", f"a/{'b' * 300}"])
+    def test_a_type_that_no_header_can_have(self, hosted: Stack, path: str, kind: str) -> None:
+        """It would be the Content-Type of every answer, for good."""
+        body = multipart(("file", b"x")).replace(b"\r\n\r\n", f"\r\nContent-Type: {kind}\r\n\r\n".encode(), 1)
+        refused = ask(hosted, "PUT", path, body, **FORM)
+        assert (refused.status, refused.error) == (400, "bad_content_type")
+        assert ask(hosted, "GET", path).status == 404
+
+    def test_another_edition_within_the_same_second(self, hosted: Stack, path: str) -> None:
+        """Some clients ask by date alone."""
+        path = path.replace("generic", "open-generic")
+        for body in (b"one", b"two", b"three"):
+            assert ask(hosted, "PUT", path, body).status == 201
+            found = ask(hosted, "GET", path)
+            assert found.body == body
+            if body != b"three":
+                dated = found.headers["Last-Modified"]
+        assert ask(hosted, "GET", path, If_Modified_Since=dated).status == 200
 
     def test_strangers_are_refused_unread(self, hosted: Stack, path: str) -> None:
         for given in ("Bearer not-a-token", "Basic eDp5"):
@@ -440,3 +516,16 @@ def _refused(conn: socket.socket, refused: list[bytes]) -> None:
         refused.append(_all(conn))
     except TimeoutError:
         conn.close()
+
+
+def test_a_page_has_a_thousand_names_at_the_most() -> None:
+    looked: list[int] = []
+
+    class Some:
+        def children(self, directory: str, after: str, limit: int) -> Sequence[Child]:
+            looked.append(limit)
+            return []
+
+    contents: Contents = Some()  # type: ignore[assignment]
+    assert listing(Ask("GET", "generic", "", query="limit=10000"), contents, "") is not None
+    assert looked == [1001]

@@ -131,7 +131,9 @@ def test_chartmuseums_api(hosted: Stack) -> None:
     assert json.loads(ask(hosted, "helm/api/charts?limit=0")[1]) == {}
     assert ask(hosted, "helm/api/charts?limit=x")[0] == 400
     assert ask(hosted, "helm/api/charts/muse/1.0.0", method="HEAD") == (200, b"")
-    for absent in ("muse/2.0.0", "mus", "muse/1.0.0/more"):
+    assert ask(hosted, "helm/muse-sub-0.1.0.tgz", charts.plain("muse-sub", "0.1.0"))[0] == 201
+    assert [each["version"] for each in json.loads(ask(hosted, "helm/api/charts/muse")[1])] == ["1.1.0", "1.0.0"]
+    for absent in ("muse/2.0.0", "mus", "muse/1.0.0/more", "muse/sub-0.1.0"):
         assert ask(hosted, f"helm/api/charts/{absent}")[0] == 404
     assert ask(hosted, "helm/api/charts?force", charts.plain("muse", "1.0.0"), "POST")[0] == 409
     assert ask(hosted, "helm/muse-1.0.0.tgz", charts.plain("muse", "1.0.0"))[0] == 409
@@ -196,6 +198,7 @@ GOOD = charts.CHART.format("bad", "1.0.0")
         (charts.plain("bad", "1.0.0", "deprecated: perhaps\n"), 422),
         (charts.plain("bad", "1.0.0", f"annotations: {{? {'x' * 2000} : y}}\n"), 422),
         (charts.plain("bad", "1.0.0", "name: bad\n"), 422),
+        (charts.plain("bad", "1.0.0", f'annotations: {{a: "{"x" * 70_000}"}}\n'), 422),
         (charts.plain("bad", "1.0.0", 'home: !!python/object/apply:os.system ["id"]\n'), 422),
     ],
 )

@@ -81,6 +81,7 @@ def test_npm_publishes_tags_deprecates_unpublishes_and_installs(npm: Npm, hosted
     npm.publish("tool", "1.1.0")
     npm.publish("tool", "2.0.0-rc.1", "--tag", "next")
     assert npm.view("tool", "dist-tags") == {"latest": "1.1.0", "next": "2.0.0-rc.1"}
+    assert "1.1.0" in npm("search", "--parseable", "--loglevel=silent", "tool")
     npm("dist-tag", "add", "tool@1.0.0", "stable")
     assert got(hosted, "-/package/tool/dist-tags").json()["stable"] == "1.0.0"
     npm("dist-tag", "rm", "tool", "stable")

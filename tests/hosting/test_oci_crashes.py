@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import os
 import re
+import select
 import signal
 import socket
 from collections.abc import Iterator
@@ -75,6 +76,24 @@ def test_an_upload_survives_the_process_that_carries_it(stack: Stack, images: Lo
     known = digest(b"".join(parts))
     assert images.go(f"{place}?digest={known}", "PUT").status == 201
     assert images.ask(f"killed/blobs/{known}").body == b"".join(parts)
+
+
+def test_no_worker_joins_the_pieces(stack: Stack, images: Local) -> None:
+    """They may be gigabytes, although the request that ends the upload has no body."""
+    place, data = images.begin("joined"), b"first second"
+    for part in (data[:6], data[6:]):
+        assert images.go(place, "PATCH", part).status == 202
+    fills = stack.pids()["fills"]
+    with socket.create_connection(("127.0.0.1", stack.port), 60) as client:
+        os.kill(fills, signal.SIGSTOP)
+        try:
+            lines = (f"PUT {place}?digest={digest(data)} HTTP/1.1", "Host: x", f"Authorization: Bearer {TOKEN}")
+            client.sendall("\r\n".join((*lines, "", "")).encode())
+            assert select.select([client], [], [], 2)[0] == []
+        finally:
+            os.kill(fills, signal.SIGCONT)
+        assert client.recv(100).startswith(b"HTTP/1.1 201 ")
+    assert images.ask(f"joined/blobs/{digest(data)}").body == data
 
 
 def test_a_killed_worker_leaves_half_of_nothing(stack: Stack, images: Local) -> None:

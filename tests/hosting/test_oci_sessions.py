@@ -14,28 +14,35 @@ import pytest
 from werkzeug.test import TestResponse
 
 from app import maintenance
+from app.errors import StoreDown
+from app.hosting.docker_blobs import publish
 from app.hosting.docker_unused import withdraw_unused
 from app.hosting.index import Indexer
+from app.shelf import Shelf
+from app.stores.catalog import Catalog
+from app.stores.redis import RedisMemory
 from app.stores.uploads import LIFE
 from tests.containers.images import Image, artifact, image, layer
 from tests.disk.index import age
 from tests.http.node import Node
 
+FENCED = {"package": "docker", "base_url": "http://127.0.0.1:1", "immutable_patterns": ["^v2/allowed/"]}
 LOCALS = {"images": {"package": "docker"}, "more": {"package": "docker"}, "plain": {"package": "generic"}}
 UPLOADS = "/v2/images/app/blobs/uploads/"
 
 
 @pytest.fixture
-def make(tmp_path: Path, database_url: str, redis_url: str) -> Iterator[Callable[[], Node]]:
-    """make() -> one more node on the same database, Redis and disk."""
+def make(tmp_path: Path, database_url: str, redis_url: str) -> Iterator[Callable[..., Node]]:
+    """make(**settings) -> one more node on the same database, Redis and disk."""
     with ExitStack() as running:
 
-        def started() -> Node:
+        def started(**settings: str) -> Node:
             root = tmp_path / str(len(list(tmp_path.iterdir())))
             root.mkdir()
-            shared = {"DATA_DIR": str(tmp_path / "shared")}
+            shared = {"DATA_DIR": str(tmp_path / "shared"), **settings}
             (tmp_path / "shared").mkdir(exist_ok=True)
-            return running.enter_context(Node(root, database_url, redis_url, {"locals": LOCALS}, **shared).running())
+            document = {"locals": LOCALS, "remotes": {"fenced": FENCED}}
+            return running.enter_context(Node(root, database_url, redis_url, document, **shared).running())
 
         yield started
 
@@ -61,6 +68,13 @@ def push(node: Node, of: Image, tag: str, name: str = "images/app") -> TestRespo
         assert node.admin("POST", url, bytes(each.data)).status_code == 201
     kind = of.manifest.media_type
     return node.admin("PUT", f"/v2/{name}/manifests/{tag}", bytes(of.manifest.data), Content_Type=kind)
+
+
+def unused(node: Node) -> int:
+    """Withdraw what no manifest names; how many."""
+    repository = node.carrier.repositories.get("images")
+    assert repository is not None
+    return withdraw_unused(node.carrier.engine.shelf, node.settings.layout.spool, repository)
 
 
 def collect(node: Node) -> int:
@@ -229,17 +243,72 @@ def test_layers_that_nothing_names_any_more_are_collected(node: Node) -> None:
         assert push(node, pushed, tag).status_code == 201
     assert push(node, gone, "v1", "images/app/blobs/nested").status_code == 201
     assert node.admin("DELETE", f"/v2/images/app/manifests/{gone.manifest.digest}").status_code == 202
-    shelf, repository = node.carrier.engine.shelf, node.carrier.repositories.get("images")
-    assert repository is not None
-    assert withdraw_unused(shelf, node.settings.layout.spool, repository) == 0
+    assert unused(node) == 0
     node.clock.forward(LIFE + 1)
-    assert withdraw_unused(shelf, node.settings.layout.spool, repository) == 2  # its config, its own layer
+    assert unused(node) == 2  # its config, its own layer
     status = {each.digest: node.get(f"/v2/images/app/blobs/{each.digest}").status_code for each in gone.blobs}
     assert status == {gone.config.digest: 404, shared.blob.digest: 200, own.blob.digest: 404}
     for each in (*stays.blobs, *gone.blobs):
         name = "app" if each in stays.blobs else "app/blobs/nested"
         assert node.get(f"/v2/images/{name}/blobs/{each.digest}").status_code == 200
     assert push(node, gone, "back").status_code == 201
+
+
+def test_what_a_client_relies_on_again_is_not_collected(node: Node) -> None:
+    """It was pushed again, or found by a client that pushes: the manifest follows within a day."""
+    names, old = ("pushed", "asked", "read", "left"), bytes(layer("old", 500).blob.data)
+    place = {name: f"/v2/images/{name}/blobs/{digest(old)}" for name in names}
+    for name in names:
+        node.admin("POST", f"/v2/images/{name}/blobs/uploads/?digest={digest(old)}", old)
+    node.clock.forward(LIFE + 1)
+    assert node.admin("POST", f"/v2/images/pushed/blobs/uploads/?digest={digest(old)}", old).status_code == 201
+    assert node.admin("HEAD", place["asked"]).status_code == 200
+    assert node.head(place["read"]).status_code == 200  # by somebody who pushes nothing
+    assert unused(node) == 2
+    assert [node.get(place[name]).status_code for name in names] == [200, 200, 404, 404]
+    node.clock.forward(LIFE + 1)
+    assert unused(node) == 2
+
+
+def test_nothing_is_collected_where_nobody_is_kept_from_pushing(node: Node) -> None:
+    """Without Redis: what is not used now may be named by the manifest that is pushed at this moment."""
+    assert node.admin("POST", f"{UPLOADS}?digest={digest(b'layer')}", b"layer").status_code == 201
+    node.clock.forward(LIFE + 1)
+    shelf, memory = node.carrier.engine.shelf, RedisMemory("redis://127.0.0.1:1/0")
+    alone = Shelf(Catalog(shelf.catalog.index, memory), shelf.blobs, node.clock)
+    repository = node.carrier.repositories.get("images")
+    assert repository is not None
+    with pytest.raises(StoreDown):
+        withdraw_unused(alone, node.settings.layout.spool, repository)
+    memory.close()
+    assert node.get(f"/v2/images/app/blobs/{digest(b'layer')}").data == b"layer"
+
+
+def test_upload_max_is_of_all_pieces(make: Callable[..., Node]) -> None:
+    node = make(UPLOAD_MAX="1000")
+    place = begin(node)
+    assert node.admin("PATCH", place, b"x" * 900).status_code == 202
+    for method, url in (("PATCH", place), ("PUT", f"{place}?digest={digest(b'x' * 1001)}")):
+        refused = node.admin(method, url, b"x" * 101)
+        assert (refused.status_code, refused.json["errors"][0]["code"]) == (413, "SIZE_INVALID")  # type: ignore[index]
+    assert node.admin("PUT", f"{place}?digest={digest(b'x' * 1000)}", b"x" * 100).status_code == 201
+
+
+def test_a_mount_from_anywhere_is_of_what_can_be_pulled(node: Node) -> None:
+    """A layer was pulled before the remote's patterns forbade it."""
+    shelf, fenced = node.carrier.engine.shelf, node.carrier.repositories.get("fenced")
+    assert fenced is not None
+    for text in ("secret", "allowed"):
+        data = f"a layer of {text}".encode()
+        known = digest(data)
+        assert node.admin("POST", f"{UPLOADS}?digest={known}", data).status_code == 201
+        publish(shelf, fenced, f"v2/{text}/blobs/{known}", known.partition(":")[2], len(data))
+        assert node.admin("DELETE", f"/v2/images/app/blobs/{known}").status_code == 202
+        expected = 201 if text == "allowed" else 202
+        for source in (f"&from=fenced/{text}", ""):
+            assert node.admin("POST", f"{UPLOADS}?mount={known}{source}").status_code == expected, (text, source)
+            if expected == 201:
+                assert node.admin("DELETE", f"/v2/images/app/blobs/{known}").status_code == 202
 
 
 def test_nothing_is_published_past_the_protocol(node: Node) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import sys
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import urljoin
@@ -13,8 +14,13 @@ import requests
 from twine.commands.upload import skip_upload
 
 from app.formats.pypi import HTML, HTML_V1, JSON_V1
+from app.hosting.base import Contents, Item, New, Post, Sent
+from app.hosting.pypi import HOST
+from app.hosting.upload import Upload
+from app.resource import Kind, Repository
 from tests.clients.commands import CommandFailedError, run
 from tests.hosting import wheels
+from tests.hosting.asked import blank
 from tests.hosting.conftest import TOKEN
 from tests.hosting.wheels import AUTH, page, publish
 from tests.stack import Stack
@@ -103,14 +109,15 @@ def test_hashes_are_checked_and_yanked_versions_are_passed_over(hosted: Stack, h
 def test_what_is_there_is_not_published_again(hosted: Stack, home: Path, tmp_path: Path) -> None:
     made = wheels.wheel("again", "1.0")
     assert publish(hosted, made).status_code == 200
-    refused = publish(hosted, made)
+    twine(hosted, home, wheels.saved(tmp_path / "same", made))  # a job that is run again
+    other = (made[0], wheels.wheel("again", "1.0", "Keywords: other")[1])
+    refused = publish(hosted, other)
     assert (refused.status_code, refused.json()["error"]) == (409, "already_published")
     assert skip_upload(refused, True, None)  # type: ignore[arg-type]  # twine offers --skip-existing for one index only
-    file = wheels.saved(tmp_path / "dist", made)
-    with pytest.raises(CommandFailedError, match="409"):
-        twine(hosted, home, file)
-    assert "already exists" in uv_publish(hosted, home, file, check=True)
-    other = (made[0], wheels.wheel("again", "1.0", "Keywords: other")[1])
+    with pytest.raises(CommandFailedError, match=rf"(?s)409 Conflict .*/{made[0]} is published already"):
+        twine(hosted, home, wheels.saved(tmp_path / "other", other))
+    assert page(hosted, f"packages/again/{made[0]}").content == made[1]
+    assert "already exists" in uv_publish(hosted, home, wheels.saved(tmp_path / "dist", made), check=True)
     assert [publish(hosted, each, "open-pypi").status_code for each in (made, other)] == [200, 200]
     served = page(hosted, f"packages/again/{made[0]}", repository="open-pypi")
     told = page(hosted, "simple/again/", repository="open-pypi").json()["files"][0]
@@ -162,6 +169,15 @@ def test_a_page_has_three_forms(hosted: Stack) -> None:
     assert len(etags) == 2
 
 
+def test_an_index_is_there_before_the_first_package(hosted: Stack) -> None:
+    url = blank(hosted.url, "pypi")
+    for kind in (HTML, HTML_V1, JSON_V1):
+        answer = requests.get(f"{url}/simple/", headers={"Accept": kind}, timeout=30)
+        assert (answer.status_code, answer.headers["Content-Type"].partition(";")[0]) == (200, kind)
+        assert answer.headers["Vary"] == "Accept"
+    assert requests.get(f"{url}/simple/none/", timeout=30).status_code == 404
+
+
 def test_names_have_one_spelling(hosted: Stack) -> None:
     assert publish(hosted, wheels.wheel("Many-Names", "1.0")).status_code == 200
     for path in ("simple/Many_Names/", "simple/many.names", "simple/many-names", "simple/MANY--names/?format=x"):
@@ -172,6 +188,60 @@ def test_names_have_one_spelling(hosted: Stack) -> None:
         assert target.partition("?")[2] == path.partition("?")[2]
     assert page(hosted, "simple").headers["Location"] == "simple/"
     assert page(hosted, "simple/no-such-project/").status_code == 404
+
+
+@pytest.mark.parametrize("path", ["simple/HTTP:3405803777", "simple/HTTP:3405803777/", "simple/JavaScript:alert(1)"])
+def test_nobody_is_sent_elsewhere(hosted: Stack, path: str) -> None:
+    assert page(hosted, path).status_code == 404
+
+
+def respelled(name: str, version: str, *lines: str) -> tuple[str, bytes]:
+    """A source distribution whose file is called just so."""
+    return f"{name}-{version}.tar.gz", wheels.sdist(name, version, *lines)[1]
+
+
+def test_another_spelling_is_the_same_file(hosted: Stack) -> None:
+    assert publish(hosted, respelled("spelled", "1.0")).status_code == 200
+    for number, (name, version) in enumerate([("Spelled", "1.0"), ("spelled", "v1.0"), ("SPELLED", "1.0.0")]):
+        refused = publish(hosted, respelled(name, version, f"Keywords: {number}"))
+        assert (refused.status_code, refused.json()["error"]) == (409, "already_published"), (name, version)
+    assert publish(hosted, wheels.wheel("spelled", "1.0.0")).status_code == 200  # another kind of file
+    yank = f"{hosted.url}/repository/pypi/spelled/1/yank"
+    assert requests.post(yank, b"bad", auth=AUTH, timeout=30).json()["yanked"] == "bad"
+    assert [each["yanked"] for each in page(hosted, "simple/spelled/").json()["files"]] == ["bad", "bad"]
+    for made in (respelled("spelled", "1.0"), respelled("Spelled", "1.0.0", "Keywords: new")):
+        assert publish(hosted, made, "open-pypi").status_code == 200
+    (file,) = page(hosted, "simple/spelled/", repository="open-pypi").json()["files"]
+    assert file["filename"] == "Spelled-1.0.0.tar.gz"
+
+
+def test_the_list_of_projects_changes_with_the_first_file_and_the_last(tmp_path: Path) -> None:
+    class Some:
+        """Contents of a project with these files."""
+
+        def __init__(self, *found: Item) -> None:
+            self.found = found
+
+        def items(self, scope: str) -> Iterator[Item]:
+            yield from self.found
+
+        def find(self, path: str) -> None:
+            return None
+
+    def first(*found: Item) -> New:
+        contents: Contents = Some(*found)  # type: ignore[assignment]
+        name, body = wheels.sdist("demo", "1.0")
+        with Upload(tmp_path, "pypi") as upload:
+            upload.write(body)
+            fields = {":action": ["file_upload"], "name": ["demo"], "version": ["1.0"]}
+            files = [Sent("content", name, "", upload)]
+            post = Post(Repository("pypi", Kind.LOCAL), "POST", "", fields=fields, files=files)
+            assert HOST.turn(post) == "project demo"
+            return HOST.accept(post, contents).new[0]
+
+    other = Item("packages/demo/demo-0.9.tar.gz", 1, "", 0.0, '{"version": "0.9"}')
+    assert (first().also, first().when_gone) == (("",), ("",))
+    assert (first(other).also, first(other).when_gone) == ((), ("",))
 
 
 def test_what_is_deleted_leaves_the_index(hosted: Stack) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import random
 import struct
 import zipfile
 
@@ -30,6 +31,8 @@ BOMB = {**GOOD, f"{INFO}/METADATA": wheels.metadata("bad", "1.0") + "x" * (3 << 
 TWICE = wheels.zipped({**GOOD, "bad/x1": "", "bad/x2": ""}).replace(b"bad/x2", b"bad/x1")
 LONG = b"PK\x03\x04" + bytes(9 << 20) + struct.pack("<4s4H2LH", b"PK\x05\x06", 0, 0, 9, 9, 9 << 20, 4, 0)
 PACKED = zipped_by(zipfile.ZIP_LZMA)
+SDIST = wheels.metadata("bad", "1.0")
+HALF = wheels.tarred({"bad-1.0/PKG-INFO": SDIST, "bad-1.0/module.py": random.Random(1).randbytes(200_000)})[:100_000]
 NOT_PACKAGES = {
     "two members of one name": (WHEEL, TWICE),
     "a directory that does not end": (WHEEL, LONG),
@@ -56,6 +59,11 @@ NOT_PACKAGES = {
     "an sdist without PKG-INFO": ("bad-1.0.tar.gz", wheels.tarred({"bad-1.0/setup.py": ""})),
     "an sdist of another": ("bad-1.0.tar.gz", wheels.tarred({"good-1.0/PKG-INFO": wheels.metadata("good", "1.0")})),
     "a cut sdist": ("bad-1.0.tar.gz", wheels.sdist("bad", "1.0")[1][:100]),
+    "half an sdist": ("bad-1.0.tar.gz", HALF),
+    "an sdist with two PKG-INFO": (
+        "bad-1.0.tar.gz",
+        wheels.tarred(dict.fromkeys(("bad-1.0/PKG-INFO", "b/PKG-INFO"), SDIST)),
+    ),
     "a tar bomb": ("bad-1.0.tar.gz", wheels.tarred({"bad-1.0/zeros": bytes(32 << 20)})),
 }
 NOT_FORMS = {

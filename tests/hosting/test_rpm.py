@@ -15,9 +15,11 @@ from tests.clients.conftest import dnf, home, rpms, zypper
 from tests.clients.dnf import Dnf
 from tests.clients.rpms import Package, Rpms
 from tests.clients.zypper import Zypper
+from tests.hosting.asked import ask, blank
 from tests.hosting.conftest import TOKEN, Keys
 from tests.hosting.rpms import COMMON, RPM, Team, send
 from tests.stack import Stack, eventually
+from tests.unit.test_rpm_file import rpm as made
 
 __all__ = ["dnf", "home", "rpms", "zypper"]  # fixtures by import
 
@@ -199,6 +201,19 @@ def test_what_is_no_package(team: Team, rpms: Rpms) -> None:
     assert team.get("broken-1.0-1.noarch.rpm").status == 404
 
 
+def test_no_package_makes_the_others_unreadable(again: Team, dnf: Callable[[str], Dnf]) -> None:
+    """A character that no XML may have, in one of them, and dnf would load none."""
+    for name, summary, status in (
+        ("fine", "a\x85\U0001ffff", 201),
+        ("spoilt", "a\uffffb", 422),
+        ("spoilt", "\ufffe", 422),
+    ):
+        answer = again.send("POST", "", made(name, summary=summary))
+        assert (answer.status, answer.json.get("error", "")) == (status, "" if status == 201 else "not_a_package")
+    assert "fine-0:1.0-1" in dnf(again.url)("repoquery", "fine")
+    again.send("DELETE", "fine-1.0-1.noarch.rpm")
+
+
 @pytest.mark.parametrize(
     ("path", "code"),
     [
@@ -218,15 +233,29 @@ def test_a_path_that_is_none(team: Team, rpms: Rpms, path: str, code: str) -> No
 
 def test_files_beside_the_packages(team: Team) -> None:
     for path in ("team.repo", "keys/RPM-GPG-KEY-team"):
-        assert team.put(path, b"text").status == 201
+        assert team.send("PUT", path, b"text", Content_Type="text/html").status == 201
         assert team.get(path).body == b"text"
+    types = [team.get(path).headers["Content-Type"] for path in ("team.repo", "keys/RPM-GPG-KEY-team")]
+    assert types == ["text/plain", "application/pgp-keys"]
     assert not [each for each in team.listed() if not each.endswith(".rpm")]
 
 
 def test_an_index_is_nobodys_to_publish_or_withdraw(team: Team, rpms: Rpms) -> None:
     team.published(rpms.file(Package("indexed", "1.0")).read_bytes())
-    assert team.send("DELETE", REPOMD).status in (404, 409)
+    told = team.send("DELETE", REPOMD)
+    assert (told.status, json.loads(told.body)["error"]) == (409, "index_file")
     assert team.get(REPOMD).status == 200
+
+
+def test_a_machine_is_set_up_before_the_first_package(hosted: Stack, rpms: Rpms, dnf: Callable[[str], Dnf]) -> None:
+    url = blank(hosted.url, "rpm")
+    machine = dnf(url)
+    machine("makecache")
+    assert machine("--quiet", "repoquery") == ""
+    assert ask("GET", f"{url}/other/{REPOMD}").status == 404
+    Team(hosted, url.rpartition("/")[2]).published(rpms.file(Package("first", "1.0")).read_bytes())
+    machine("install", "--refresh", "first")
+    assert machine.installed() == {"first": "1.0"}
 
 
 def test_a_repository_made_through_the_api(hosted: Stack, keys: Keys, rpms: Rpms, dnf: Callable[[str], Dnf]) -> None:

@@ -7,7 +7,7 @@ import logging
 
 import pytest
 
-from tests.http.node import TOKEN, Node, body
+from tests.http.node import ADMIN, TOKEN, Node, body
 from tests.http.variant import worker
 from tests.upstreams import Upstream
 
@@ -52,6 +52,7 @@ WRONG = [
     basic("admin", TOKEN + " "),
     f'Digest username="admin", response="{TOKEN}"',
     "Bearer \xff\xfe",
+    "Basic \xff\xfe",
 ]
 RIGHT = [f"Bearer {TOKEN}", f"bearer {TOKEN}", basic("admin", TOKEN), basic("", TOKEN), basic("a@b.c", TOKEN)]
 
@@ -75,6 +76,41 @@ def test_only_the_token_opens(node: Node) -> None:
     for credentials in RIGHT:
         assert node.get("/config", Authorization=credentials).status_code == 200, credentials
         assert node.get("/api/v1/may-write", Authorization=credentials).status_code == 204, credentials
+
+
+def test_a_proxy_is_told_of_an_upload_before_it_comes(node: Node) -> None:
+    def told(method: str, path: str, length: str = "", **more: str) -> tuple[int, str]:
+        said = {"X_Original_Method": method, "X_Original_URI": path, "X_Original_Length": length}
+        answer = node.get("/api/v1/may-write", **said, **{"Authorization": RIGHT[0], **more})
+        return answer.status_code, (answer.get_json() or {}).get("error", "")
+
+    for path in ("/repository/team/a?x=1", "/api/v1/local/team/a", "/api/v1/remote/team/a", "/repository/team/a%20b"):
+        assert told("PUT", path, "100") == (204, ""), path
+        assert told("PUT", path, "100", Authorization="") == (401, "unauthorized")
+    assert told("PUT", "/repository/up/a") == (405, "method_not_allowed")
+    assert told("PUT", "/v2/none/a/blobs/uploads/") == (404, "unknown_repository")
+    assert told("PUT", "/repository/none/a") == (404, "unknown_repository")
+    assert told("PUT", "/repository/team/%2e%2e/a")[0] == 400
+    assert told("PUT", "/") == (405, "method_not_allowed")
+    assert told("GET", "/repository/team/a") == (413, "too_large")
+    assert told("POST", "/api/v1/users", "70000") == (413, "too_large")
+    for strange in ("*", "", "http://a/b", "/\xff%ff%"):
+        assert told("PUT", strange)[0] in (204, 400, 404, 405), strange
+    assert told("PUT", "/repository/team/a", "-1") == (204, "")
+    foreign = {"Authorization": RIGHT[2], "Sec_Fetch_Site": "cross-site"}
+    assert told("PUT", "/repository/team/a", **foreign) == (401, "unauthorized")
+
+
+def test_one_who_only_reads_has_no_proxy_take_an_upload(node: Node) -> None:
+    people = node.app.extensions["artifactapi"].accounts
+    _, secret = people.make_token(people.store.add_user("reader@example.org", "", "").id, "test")
+    said = {"X_Original_Method": "PUT", "X_Original_URI": "/repository/team/a", "Authorization": f"Bearer {secret}"}
+    assert node.get("/api/v1/may-write", **said).status_code == 403
+    with worker(node, upload_max=1000) as client:
+        headers = {name.replace("_", "-"): value for name, value in said.items()} | ADMIN
+        for length, status in (("1000", 204), ("1001", 413)):
+            answer = client.get("/api/v1/may-write", headers=headers | {"X-Original-Length": length})
+            assert answer.status_code == status
 
 
 def test_a_refused_upload_stores_nothing(node: Node) -> None:

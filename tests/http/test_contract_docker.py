@@ -412,6 +412,17 @@ def test_an_upstream_that_fails(node: Node, upstream: Upstream) -> None:
     assert refused(node.get("/v2/hub/library/x/manifests/1")) == (502, "UNAVAILABLE")
 
 
+@pytest.mark.usefixtures("fallback")
+@pytest.mark.parametrize(("first", "why"), [("nope", "no repository of images is named nope"), ("up", "up has ")])
+def test_a_push_to_a_mistyped_repository_is_told_so(node: Node, upstream: Upstream, first: str, why: str) -> None:
+    answer = node.admin("POST", f"/v2/{first}/x/blobs/uploads/")
+    assert refused(answer) == (405, "UNSUPPORTED")
+    said = answer.get_json()["errors"][0]["message"]
+    assert said.startswith(why)
+    assert "any, which answers for other names, takes no push" in said
+    assert upstream.connections == 0
+
+
 def test_nobody_pushes_here(node: Node, upstream: Upstream) -> None:
     paths = [
         f"{base}/{path}"

@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 
-from app import maintenance
+from app import maintenance, repositories
+from app.hosting.defining import Defining
 from app.stores import redis_edges
 from app.stores.edges import LEASE
 from app.stores.redis_scripts import STAMP
@@ -27,6 +28,14 @@ EDGE_TOKEN = "an-edge-token-of-the-tests"
 EDGE = {"Authorization": f"Bearer {EDGE_TOKEN}"}
 PATH = "/api/v1/edges/one"
 FILE = "/repository/up/a.rpm"
+NAMELESS = {
+    name: {"package": "docker", "base_url": "http://127.0.0.1:9", **said}
+    for name, said in (
+        ("hub", {"default": True}),
+        ("quay", {"serves": ["quay.example"]}),
+        ("g", {"hosts": ["g.example"]}),
+    )
+}
 
 
 class Edge:
@@ -116,6 +125,21 @@ def flush(node: Node, client: FlaskClient | None = None) -> tuple[dict[str, Any]
     assert answer.status_code == 200
     told: dict[str, Any] = answer.get_json()
     return told, time.monotonic() - begun
+
+
+def test_a_new_repository_of_images_ends_what_was_kept_under_its_name(node: Node, edge: Edge) -> None:
+    """/v2/<its name>/... may have been an image of a remote that answers without its name."""
+    parts = node.app.extensions["artifactapi"]
+    parts.repositories.accounts.add_project("team", "", 0)
+    node.settings.config_path.write_text(
+        json.dumps({"remotes": NAMELESS | {"up": {"base_url": "http://127.0.0.1:9"}}})
+    )
+    parts.repositories.filed = repositories.load(node.settings.config_path)
+    defining = Defining(parts.repositories, parts.shelf)
+    defining.define("files", "team", {"package": "generic"}, administrator=True)
+    assert edge.apply()["purges"] == []
+    defining.define("ours", "team", {"package": "docker"}, administrator=True)
+    assert [each["repository"] for each in edge.apply()["purges"]] == list(NAMELESS)
 
 
 class TestPoll:

@@ -85,7 +85,7 @@ def test_what_it_cannot_tell(explainer: Explainer, environ: dict[str, str]) -> N
     )
     alone = run({**environ, "DATABASE_URL": "", "REDIS_URL": "", "DATA_DIR": str(explainer.node.root / "x")}, A)
     assert (alone.exit_code, alone.stdout) == (1, "")
-    assert "not running here" in alone.stderr
+    assert f"nothing runs in {explainer.node.root / 'x'} (DATA_DIR)" in alone.stderr
 
 
 def test_where_a_blob_is_in_a_bucket(node: Node, tmp_path: Path) -> None:

@@ -270,3 +270,11 @@ def forged(claims: dict[str, Any], header: dict[str, Any], key: bytes = b"") -> 
     kind = hashlib.sha512 if header.get("alg") == "HS512" else hashlib.sha256
     signature = hmac.new(key, said.encode(), kind).digest() if key else b""
     return f"{said}.{base64.urlsafe_b64encode(signature).rstrip(b'=').decode()}"
+
+
+def test_an_audience_that_is_no_text_is_nobodys() -> None:
+    trust = Trust(0, "ours", "https://ci.example.org", AUDIENCE, {"sub": "x"}, Role.WRITER)
+    assert oidc.believed({"aud": [AUDIENCE, 7], "sub": "x"}, [trust]) is Role.WRITER
+    for audience in (7, True, None, {AUDIENCE: 1}, 1.5, f"{AUDIENCE}/more"):
+        with pytest.raises(Unauthorized):
+            oidc.believed({"aud": audience, "sub": "x"}, [trust])

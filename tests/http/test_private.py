@@ -154,6 +154,12 @@ class TestStrangers:
         assert filled.get(f"/v2/{NOTHING}/a/manifests/1").status_code == 404
         assert filled.get("/v2/").status_code == 200
 
+    def test_credentials_that_cannot_be_read_are_none(self, filled: Node) -> None:
+        unread = ("/repository/secret/a.rpm", f"/repository/{NOTHING}/a.rpm", "/v2/token", "/v2/images/x/tags/list")
+        for path in unread:
+            assert filled.get(path, Authorization="Basic \xff").status_code == 401, path
+        assert filled.get("/metrics", Authorization="Basic \xff").status_code == 200
+
     def test_no_page_lists_one(self, filled: Node, people: People) -> None:
         outsider = Somebody(people, "outsider@example.org").bearer
         for path in ("/", "/v2/_catalog", "/metrics", "/metrics?format=json", "/health"):
@@ -220,6 +226,18 @@ class TestReaders:
             assert answer.status_code == status, "a local without a project is the administrators'"
         assert filled.ask("DELETE", "/repository/members/new.bin", Authorization=reader.bearer).status_code == 403
         assert filled.ask("DELETE", "/repository/members/new.bin", Authorization=writer.bearer).status_code == 204
+
+    def test_a_proxy_is_told_no_more_than_they_would_be(self, filled: Node, people: People) -> None:
+        writer = Somebody(people, "writer@example.org", Role.WRITER).bearer
+        reader = Somebody(people, "reader@example.org", Role.READER).bearer
+        outsider = Somebody(people, "outsider@example.org").bearer
+        for method, form in (("PUT", "/repository/{}/a"), ("PATCH", "/v2/{}/x/blobs/uploads/1")):
+            for credentials, status in ((writer, 204), (reader, 403), (outsider, 404), ("", 401)):
+                said = {"X_Original_Method": method, "Authorization": credentials}
+                named = "members" if method == "PUT" else "hidden"
+                for name, wanted in ((named, status), (NOTHING, 401 if status == 401 else 404)):
+                    asked = filled.get("/api/v1/may-write", X_Original_URI=form.format(name), **said)
+                    assert asked.status_code == wanted, (name, credentials)
 
     def test_an_administrator_may_everything_that_their_token_may(self, filled: Node, people: People) -> None:
         boss = Somebody(people, "boss@example.org", None, "admin", admin=True)

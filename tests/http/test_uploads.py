@@ -14,6 +14,7 @@ import pytest
 from app.web import uploads
 from app.web.handover import Posted
 from tests.http.node import ADMIN, Node, body
+from tests.stack import eventually
 
 
 def posted(path: str, begun: bytes = b"", **more: str) -> Posted:
@@ -86,7 +87,7 @@ def test_who_stalls_is_let_go_and_who_is_slow_is_not(node: Node, monkeypatch: py
 
 
 def test_one_too_many_is_told_to_wait(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(node.carrier.uploads, "_free", threading.BoundedSemaphore(1))
+    monkeypatch.setattr(uploads, "MOST", 1)
     with (
         carried(node, posted("/repository/team/a", CONTENT_LENGTH="4")) as first,
         carried(node, posted("/repository/team/b", CONTENT_LENGTH="4")) as second,
@@ -97,6 +98,40 @@ def test_one_too_many_is_told_to_wait(node: Node, monkeypatch: pytest.MonkeyPatc
         assert answer(first)[0] == 201
     with carried(node, posted("/repository/team/b", b"body", CONTENT_LENGTH="4")) as conn:
         assert answer(conn)[0] == 201
+
+
+def test_nobody_has_all_places(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(uploads, "SHARE", 1)
+    mine, theirs = {uploads.USER: "me", "CONTENT_LENGTH": "4"}, {uploads.USER: "they", "CONTENT_LENGTH": "4"}
+    with carried(node, posted("/repository/team/a", b"", **mine)) as first:
+        eventually(lambda: node.carrier.uploads._taken["me"], "it has its place")
+        with carried(node, posted("/repository/team/b", b"", **mine)) as second:
+            assert answer(second)[0] == 503
+        with carried(node, posted("/repository/team/b", b"body", **theirs)) as other:
+            assert answer(other)[0] == 201
+        first.sendall(b"body")
+        assert answer(first)[0] == 201
+
+
+def test_a_byte_now_and_then_is_too_slow(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(uploads, "BEGIN", 0.5)
+    chunked = {"REQUEST_METHOD": "POST", "CONTENT_TYPE": "application/json", "HTTP_TRANSFER_ENCODING": "chunked"}
+    for path, status, code in (
+        ("/api/v1/projects", 408, "too_slow"),
+        ("/repository/team/a", 400, "upload_incomplete"),
+    ):
+        with carried(node, posted(path, b"", **chunked)) as conn:
+            for _ in range(10):
+                conn.sendall(b"1\r\n \r\n")
+                time.sleep(0.1)
+            found, _, rest = answer(conn)
+        assert (found, json.loads(rest)["error"]) == (status, code)
+
+
+def test_json_is_not_endless(node: Node) -> None:
+    large = {"REQUEST_METHOD": "POST", "CONTENT_TYPE": "application/json", "CONTENT_LENGTH": str(2 << 20)}
+    with carried(node, posted("/api/v1/projects", b"", **large)) as conn:
+        assert answer(conn)[0] == 413
 
 
 def test_a_client_that_left(node: Node) -> None:

@@ -15,14 +15,19 @@ from app.accounts import secrets
 from app.accounts.people import People
 from app.accounts.rights import Role
 from app.errors import StoreDown
-from app.stores.accounts import AlreadyTaken, Defined, Event, Token, Trust
+from app.stores.accounts import AlreadyTaken, Defined, Event, Token, Trust, UnknownProject
 from app.stores.postgres import PostgresIndex
 from app.stores.postgres_accounts import PostgresAccounts
+from app.stores.publications import Description, Publication
 from app.stores.redis_accounts import COUNT, RedisAccounts
 from app.supervisor.embedded import Valkey
 from tests.stores.values import at_once, entry
 
 Make = Callable[[], People]
+
+
+def unnoted(fence: int) -> None:
+    raise StoreDown("no journal")
 
 
 @pytest.fixture
@@ -301,6 +306,11 @@ class TestNamed:
         one.store.change_user(found.user, disabled=True)
         assert make().principal_named("anna") is None
 
+    def test_only_ascii_has_a_lower_case(self, people: People) -> None:
+        kate = people.store.add_user("Kate", "", "")
+        assert people.store.user_by_email("\u212aate") is None
+        assert people.store.add_user("\u212aate", "", "").id != kate.id
+
 
 class TestProjects:
     def test_have_members(self, people: People) -> None:
@@ -345,18 +355,54 @@ class TestProjects:
             people.store.define(mine)
         with pytest.raises(AlreadyTaken):
             people.store.drop_project("team")
-        changed = people.store.redefine("files", {"package": "generic", "overwrite": True})
-        assert changed == replace(mine, definition={"package": "generic", "overwrite": True})
-        assert people.store.redefine("none", {}) is None
         index = PostgresIndex(database_url)
         epoch, _ = index.find("files", "a")
         assert index.commit("files", "a", "a", entry(), epoch, lambda: True)
-        assert not people.store.undefine("none")
-        assert people.store.undefine("files")
+        told: list[int] = []
+        assert not people.store.undefine("none", told.append)
+        with pytest.raises(StoreDown):
+            people.store.undefine("files", unnoted)
+        assert (list(people.store.defined()), index.find("files", "a")[0]) == ([mine], epoch)
+        assert people.store.undefine("files", told.append)
+        assert told[0] > entry().fence
         assert index.find("files", "a") == (epoch + 1, None)
         index.close()
-        assert not people.store.undefine("files")
+        assert not people.store.undefine("files", told.append)
+        assert len(told) == 1
         assert people.store.drop_project("team")
+
+    def test_a_repository_is_changed_as_it_was_read_or_not_at_all(self, people: People, database_url: str) -> None:
+        people.store.add_project("team", "", 0)
+        people.store.add_project("other", "", 0)
+        first = people.store.define(Defined("files", "team", {"package": "generic"}))
+        with contextlib.closing(PostgresIndex(database_url)) as index:
+            said = Publication("a", entry(), description=Description("s", ""))
+            index.hosted.change("files", [said], [], lambda _: True, lambda _: None)
+            second = people.store.redefine(first, {"package": "generic", "access": "team"})
+            assert second == replace(first, definition={"package": "generic", "access": "team"})
+            for stale in (first, replace(second, project="other"), replace(second, created=1.0)):
+                assert people.store.redefine(stale, {"package": "generic"}, rebuild=True) is None
+            assert index.hosted.scope("files", "s")[0] == 1
+            assert people.store.redefine(second, {"package": "generic"}, rebuild=True) == first
+            assert index.hosted.scope("files", "s")[0] == 2
+        assert people.store.redefine(replace(first, name="none"), {}) is None
+
+    def test_who_has_access_stays(self, people: People) -> None:
+        store = people.store
+        for name in ("team", "guests"):
+            store.add_project(name, "", 0)
+        with pytest.raises(UnknownProject):
+            store.define(Defined("files", "team", {"access": "none"}))
+        given = store.define(Defined("files", "team", {"access": "guests"}))
+        with pytest.raises(AlreadyTaken):
+            store.drop_project("guests")
+        with pytest.raises(UnknownProject):
+            store.redefine(given, {"access": "none"})
+        for word in ("", "everybody", "authenticated"):
+            changed = store.redefine(given, {"access": word})
+            assert changed is not None
+            given = changed
+        assert store.drop_project("guests")
 
 
 class TestTrail:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import threading
+import tracemalloc
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 
+import psycopg
 import pytest
 
 from app.errors import StoreDown
@@ -154,7 +156,8 @@ class TestTogether:
         before = (index.listing("team"), items(index.hosted), index.hosted.scope("team", "s"))
         files = [Publication(path, entry("other"), path == "index", described("s")) for path in new]
         told: list[Mapping[str, int]] = []
-        assert index.hosted.change("team", files, gone, lambda _: True, told.append) == Changed(standing)
+        changed = index.hosted.change("team", files, gone, lambda _: True, told.append)
+        assert changed == Changed(standing, generated=standing == "index")
         assert (index.listing("team"), items(index.hosted), index.hosted.scope("team", "s")) == before
         assert told == []
 
@@ -204,6 +207,12 @@ class TestScopes:
         assert seen == names
         assert hosted.scopes("other") == []
 
+    def test_some_change_only_when_a_file_goes(self, hosted: Publications) -> None:
+        said = Description("s", "", when_gone=("all",))
+        assert publish(hosted, "team", "a", entry("a"), description=said)
+        assert hosted.scope("team", "all") == (0, 0)
+        assert hosted.change("team", [], ["a"], lambda _: True, lambda _: None).scopes == {"all": 1, "s": 2}
+
     def test_a_file_in_no_index_counts_nothing(self, hosted: Publications) -> None:
         assert publish(hosted, "team", "a")
         assert hosted.unbuilt() == []
@@ -218,6 +227,37 @@ class TestScopes:
         assert hosted.touch("team") == 2
         assert len(hosted.unbuilt()) == 2
         assert hosted.touch("other") == 0
+
+
+class TestSuperseded:
+    def test_files_go_also_where_nothing_follows_them(self, index: Index) -> None:
+        """The last package of a repository was withdrawn: its index names what is private, say, for ever."""
+        hosted = index.hosted
+        put(hosted, "a")
+        assert switch(hosted, 1, built("first", lasting=True), built("index")) == {"first", "index"}
+        withdraw(hosted, "team", "a")
+        assert switch(hosted, 2, built("index", "empty")) == {"index"}
+        assert (hosted.expiring(LATER - 1), paths(index)) == ([], ["first", "index"])
+        assert hosted.expiring(LATER) == [("team", "s")]
+        assert (hosted.expire("team", "s", LATER), paths(index)) == (["first"], ["index"])
+        assert (hosted.expiring(LATER), hosted.expire("team", "s", LATER)) == ([], [])
+        assert hosted.unused(10) == frozenset()
+
+    def test_scopes_that_nothing_is_in_are_forgotten(self, index: Index) -> None:
+        hosted = index.hosted
+        for path in ("gone", "back", "stays", "unbuilt"):
+            put(hosted, path, path)
+            if path != "stays":
+                withdraw(hosted, "team", path)
+            if path != "unbuilt":
+                switch(hosted, hosted.scope("team", path)[0], scope=path)
+        unused = hosted.unused(10)
+        assert sorted(unused) == [("team", "back", 2), ("team", "gone", 2)]
+        put(hosted, "back", "back")
+        assert (hosted.forget_unused(unused), hosted.forget_unused([])) == (1, 0)
+        known = {path: hosted.scope("team", path) for path in ("gone", "back", "stays", "unbuilt")}
+        assert known == {"gone": (0, 0), "back": (3, 2), "stays": (1, 1), "unbuilt": (2, 0)}
+        assert len(hosted.unused(1)) == 0
 
 
 class TestItems:
@@ -248,6 +288,32 @@ class TestItems:
         with hosted.items("team", "s"):
             assert put(other, "b")
             assert switch(other, 2, built("index")) == {"index"}
+
+    def test_are_read_in_little_memory_however_much_is_said_of_them(self, hosted: Publications) -> None:
+        """What one publisher says of a file is megabytes, and anybody may ask for a list of them."""
+        for number in range(24):
+            publish(hosted, "team", f"{number:02d}", description=described("s", f"{number:02d}" * 500_000))
+        tracemalloc.start()
+        with hosted.items("team", "s") as (_, found):
+            read = [(each.path, each.about[:2], len(each.about)) for each in found]
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert read == [(f"{number:02d}", f"{number:02d}", 1_000_000) for number in range(24)]
+        assert peak < 8_000_000
+
+    def test_can_be_read_from_any_path_on(self, hosted: Publications) -> None:
+        for path in ("b", "a", "Z"):
+            put(hosted, path)
+        with hosted.items("team", "s", "Z") as (count, found):
+            assert (count, [each.path for each in found]) == (3, ["a", "b"])
+
+    def test_one_is_found_by_its_path(self, hosted: Publications) -> None:
+        assert put(hosted, "a")
+        found = hosted.described("team", "a")
+        assert found is not None
+        assert (found.path, found.about) == ("a", "about a")
+        assert publish(hosted, "team", "b", entry("b"))
+        assert [hosted.described("team", each) for each in ("b", "c")] == [None, None]
 
     def test_an_unknown_scope_is_empty(self, hosted: Publications) -> None:
         assert items(hosted, "never") == (0, [])
@@ -388,6 +454,43 @@ class TestSwitch:
         switch(index.hosted, 1, built("top"))
         found = index.find("team", "top")[1]
         assert found == replace(entry("top"), fence=2)
+
+
+class TestMany:
+    def test_few_locks_are_taken_for_many_files(self, hosted: Publications, database_url: str) -> None:
+        """The server has room for some thousands, of everybody's."""
+        held: list[int] = []
+
+        def journal(fences: Mapping[str, int]) -> None:
+            assert len(set(fences.values())) == len(fences)
+            with psycopg.connect(database_url) as connection:
+                found = connection.execute("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'").fetchone()
+                held.append(found[0] if found else 0)
+
+        new = [Publication(f"{number:04d}", entry("a"), False, None) for number in range(501)]
+        for count in (500, 501):
+            hosted.change("team", new[:count], [], lambda _: True, journal)
+            hosted.change("team", [], [each.path for each in new[:count]], lambda _: True, journal)
+        assert held[0] >= 500
+        assert max(held[2:]) < 300
+
+    def test_they_wait_for_who_changes_one(self, hosted: Publications) -> None:
+        begun, changed = threading.Event(), threading.Event()
+
+        def slowly(fences: Mapping[str, int]) -> None:
+            begun.set()
+            assert not changed.wait(0.3)
+
+        def one() -> None:
+            hosted.change("team", [Publication("0000", entry("a"))], [], lambda _: True, slowly)
+
+        def many() -> None:
+            assert begun.wait(10)
+            new = [Publication(f"{number:04d}", entry("b"), True) for number in range(501)]
+            hosted.change("team", new, [], lambda _: True, lambda _: changed.set())
+
+        at_once([one, many])
+        assert changed.is_set()
 
 
 class TestUnknown:

@@ -145,6 +145,25 @@ def test_referring(index: Index) -> None:
     assert index.referring(digest("nothing")) == []
 
 
+def test_named(index: Index) -> None:
+    """Of what is everywhere only so many, and only where it was asked for."""
+    for path in ("v2/a/blobs/x", "v2/b/blobs/x", "v2/b/manifests/x", "v2/b/blobs/yx"):
+        record(index, path, text="same")
+    record(index, "v2/a/blobs/x", "debian", text="same")
+    same = digest("same")
+    assert {each.repository for each in index.named(same, ["alpine", "debian"])} == {"alpine", "debian"}
+    assert {each.path for each in index.named(same, ["alpine"], ending="/blobs/x")} == {
+        "v2/a/blobs/x",
+        "v2/b/blobs/x",
+    }
+    assert {each.path for each in index.named(same, ["alpine"], "v2/b/", "/x")} == {
+        "v2/b/blobs/x",
+        "v2/b/manifests/x",
+    }
+    assert len(index.named(same, ["alpine"], limit=2)) == 2
+    assert index.named(same, []) == index.named(same, ["alpine"], "v2/_/") == []
+
+
 class TestRestore:
     def files(self, count: int, fence: int = 10) -> list[Stored]:
         return [Stored("team", f"f/{number}", entry(str(number), fence + number)) for number in range(count)]

@@ -72,7 +72,8 @@ def test_schema_is_a_json_schema(stack: Stack) -> None:
 def test_without_a_server_there_is_nothing_to_do_it_to(stack: Stack, command: str) -> None:
     status, _, errors = artifactapi(stack, *command.split())
     assert status == 1
-    assert errors == "artifactapi: not running here: start it, or set DATABASE_URL and REDIS_URL\n"
+    where = f"nothing runs in {stack.data_dir} (DATA_DIR)"
+    assert errors == f"artifactapi: {where}: start it, or set DATABASE_URL and REDIS_URL\n"
 
 
 def test_flush_names_what_it_did_and_spares_local_files(stack: Stack) -> None:

@@ -25,11 +25,19 @@ PROXIES = (ipaddress.ip_network("10.0.0.0/8"), ipaddress.ip_network("192.168.1.1
         ("10.0.0.1", "junk", "10.0.0.1"),
         ("10.0.0.1", "", "10.0.0.1"),
         ("", "198.51.100.1", "198.51.100.1"),  # a unix socket
+        ("::ffff:203.0.113.9", "198.51.100.1", "203.0.113.9"),  # as a dual-stack socket has it
+        ("::ffff:10.0.0.1", "::FFFF:198.51.100.1, ::ffff:10.0.0.2", "198.51.100.1"),
+        ("::1", "198.51.100.1", "::1"),
     ],
 )
 def test_the_address_of_a_client(peer: str, forwarded: str, address: str) -> None:
     environ = {"REMOTE_ADDR": peer, "HTTP_X_FORWARDED_FOR": forwarded}
     assert client.address(environ, PROXIES) == address
+
+
+def test_a_proxy_is_one_whatever_the_socket_calls_it() -> None:
+    assert client.from_proxy({"REMOTE_ADDR": "::ffff:10.0.0.1"}, PROXIES)
+    assert not client.from_proxy({"REMOTE_ADDR": "::ffff:203.0.113.9"}, PROXIES)
 
 
 def test_nobody_is_believed_by_default() -> None:

@@ -148,6 +148,6 @@ def test_secrets_stay_out_of_the_representation() -> None:
 
 def test_each_setting_is_documented_once_and_no_internal_one() -> None:
     names = [each.name for each in DOCUMENTED]
-    assert len(set(names)) == len(names) == 30
+    assert len(set(names)) == len(names) == 32
     assert not [name for name in names if name.startswith("ARTIFACTAPI_")]
     assert all(each.default and each.meaning for each in DOCUMENTED)

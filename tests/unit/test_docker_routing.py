@@ -31,6 +31,7 @@ FALLBACK = known(image("hub"), image("any", default=True), image("q", serves=("q
 PACKAGES = (Repository("alpine", Kind.REMOTE, "apk"), Repository("library", Kind.LOCAL))
 SHADED = known(image("any", default=True), image("q", serves=("q.example",), hosts=("h.example",)), *PACKAGES)
 NAMED = known(image("hub", serves=("docker.io",)), *PACKAGES)
+PUSHED = known(image("hub", serves=("docker.io",)), Repository("library", Kind.LOCAL, "docker"))
 
 X = "library/x/manifests/1"
 GIT = "alpine/git/manifests/1"
@@ -77,6 +78,10 @@ GIT = "alpine/git/manifests/1"
         (SHADED, GIT, "nobody.example", ("h.example",), ("alpine", "v2/git/manifests/1")),
         (NAMED, GIT, "docker.io", (), ("hub", f"v2/{GIT}")),
         (NAMED, GIT, None, ("h.example",), ("alpine", "v2/git/manifests/1")),
+        # nobody pushes what stands for a registry's own image
+        (PUSHED, X, "docker.io", (), ("hub", f"v2/{X}")),
+        (PUSHED, X, "registry.example", (), ("library", "v2/x/manifests/1")),
+        (PUSHED, X, None, (), ("library", "v2/x/manifests/1")),
         # nothing says which
         (PLAIN, X, None, (), None),
         (known(), X, "docker.io", ("docker.io",), None),

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from app import config
+from app.formats import FORMATS
 from app.resource import Kind, Repository
 from app.supervisor.greeting import greeting
 
@@ -62,4 +63,26 @@ def test_the_token_is_shown_or_where_it_is(token: str, said: str, user: str) -> 
     settings = config.from_environment({"DATA_DIR": "/a b"})
     _, first, second = greeting(settings, [Repository("r", Kind.LOCAL)], token, 1.0)
     assert first == f"  admin token: {said}"
-    assert second == f"  r: curl -f -u {user} -T FILE {HERE}/repository/r/FILE"
+    assert second == f"  r: curl --fail-with-body -u {user} -T FILE {HERE}/repository/r/FILE"
+
+
+@pytest.mark.parametrize(
+    ("package", "line"),
+    [
+        ("apk", f"curl --fail-with-body -u admin:sesame -T PACKAGE.apk {HERE}/repository/r/main/x86_64/"),
+        ("docker", "docker login -u admin -p sesame 127.0.0.1:8080 && docker push 127.0.0.1:8080/r/IMAGE"),
+        ("pypi", f"twine upload --repository-url {HERE}/repository/r/ -u __token__ -p sesame dist/*"),
+        (
+            "npm",
+            f"npm publish --registry {HERE}/repository/r/ --//127.0.0.1:8080/repository/r/:_authToken=sesame",
+        ),
+    ],
+)
+def test_a_locals_line_is_its_own_clients(package: str, line: str) -> None:
+    *_, told = greeting(config.from_environment({}), [Repository("r", Kind.LOCAL, package)], "sesame", 1.0)
+    assert told == f"  r: {line}"
+
+
+@pytest.mark.parametrize("package", FORMATS)
+def test_every_package_has_a_line(package: str) -> None:
+    assert list(greeting(config.from_environment({}), [Repository("r", Kind.LOCAL, package)], "sesame", 1.0))

@@ -103,7 +103,8 @@ def test_every_key_is_described_and_every_field_has_its_key() -> None:
         assert all(each["description"] for each in parts[name]["properties"].values())
     assert set(parts["Upstream"]["properties"]) == {each.name for each in dataclasses.fields(UpstreamOptions)}
     keys = {key for name in ("Remote", "Local", "Cache") for key in parts[name]["properties"]}
-    assert {each.name for each in dataclasses.fields(Repository)} - keys == {"name", "kind", "members", "signing"}
+    made = {"name", "kind", "members", "signing", "created"}
+    assert {each.name for each in dataclasses.fields(Repository)} - keys == made
 
 
 def test_defaults_are_the_dataclasses() -> None:

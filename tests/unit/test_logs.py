@@ -30,6 +30,15 @@ def test_json_is_one_object_a_line() -> None:
     }  # fmt: skip
 
 
+def test_a_token_in_a_path_is_not_in_the_log() -> None:
+    for token in ("aapi_" + "x-_" * 14 + "x", "aapi%5F" + "x" * 43, "aapi_" + "x" * 30):
+        for form in (JsonLines(), TextLines()):
+            line = form.format(_record(path=f"/repository/npm/-/user/token/{token}", status=403))
+            assert "xxx" not in line and "x-_" not in line
+            assert "/repository/npm/-/user/token/***" in line
+    assert "/aapi_client-1.0.tar.gz" in JsonLines().format(_record(path="/aapi_client-1.0.tar.gz"))
+
+
 def test_text_quotes_what_a_client_wrote() -> None:
     line = TextLines().format(_record(path='/a\nb"', status=200))
     assert line == '2023-11-14T22:13:20.250Z WARNING flush of alma path="/a\\nb\\"" status=200'

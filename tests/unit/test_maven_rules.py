@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from app.errors import BadRequest
+from app.errors import BadRequest, Unprocessable
 from app.hosting.base import Described, Item
 from app.hosting.maven import HOST
 from app.hosting.maven_layout import Artifact, parse, summed
@@ -108,6 +108,9 @@ def test_a_path_is_an_artifacts(path: str, artifact: Artifact) -> None:
         "g/lib/1-SNAPSHOT/lib-1-20261121.161714-3333333333.jar",
         "g/lib/1-20261121.161714-3/lib-1-20261121.161714-3.jar",
         f"g/lib/1.0/lib-1.0-{'x' * 250}.jar",
+        "org/maven-metadata-plugins/lib/1.0/lib-1.0.jar",
+        "g/maven-metadata-plugins/1.0/maven-metadata-plugins-1.0.jar",
+        "g/lib/maven-metadata-plugins/lib-maven-metadata-plugins.jar",
     ],
 )
 def test_any_other_path_is_refused(path: str) -> None:
@@ -178,3 +181,10 @@ def test_what_is_there_already_is_described_again(tmp_path: Path) -> None:
     file.write_bytes(of_home("org/tools", [], [Plugin("paint-maven-plugin", "paint")], 0) or b"")
     told = HOST.describe("org/tools/maven-metadata-plugins/paint-maven-plugin.xml", file)
     assert told == Described("org/tools", Plugin("paint-maven-plugin", "paint").to_text())
+    file.write_bytes(b"<metadata/>")
+    for path, error in (
+        ("org/maven-metadata-plugins/x.xml", Unprocessable),
+        ("org/maven-metadata-plugins/x/x", BadRequest),
+    ):
+        with pytest.raises(error):
+            HOST.describe(path, file)

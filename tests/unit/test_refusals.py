@@ -135,6 +135,10 @@ def test_a_bad_document(text: str, line: str) -> None:
         ({"members": ["b"]}, "members: not built in this version: remove the key"),
         ({"access": "Our Team"}, "access: not a project's name: 1 to 63 lower-case letters, digits and dashes"),
         ({"access": None}, "access: field may not be null"),
+        (
+            {"access": "public"},
+            'access: "public" is no project: it is "everybody", "authenticated" or a project\'s name',
+        ),
         ({"rate": 1}, "rate: not built in this version: remove the key"),
         ({"quarantine_new": True}, "quarantine_new: not built in this version: remove the key"),
         ({"quarantine_days": 7}, "quarantine_days: not built in this version: remove the key"),

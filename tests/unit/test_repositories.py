@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import pytest
 
 from app.problems import ConfigError
-from app.repositories import Repositories, collisions, load, snapshot
+from app.repositories import Repositories, collisions, load, misspelt, snapshot
 from app.resource import Kind, Repository, UpstreamOptions
 
 BASE = "https://upstream.example/base"
@@ -354,7 +354,7 @@ class TestCollisions:
     ) -> None:
         assert self.lines(tmp_path, said, "library", "other") == [
             f"remotes.hub: answers without its name in the path, but its images {name}/... are looked for in the "
-            f"repository {name}: rename that one"
+            f"repository {name}: rename that one, or say in immutable_patterns which images hub has"
             for name in ("library", "other")
         ]
         assert self.lines(tmp_path, {}, "library", "other") == []
@@ -382,3 +382,14 @@ class TestCollisions:
     def test_a_pattern_that_speaks_of_the_name(self, tmp_path: Path, pattern: str, told: bool) -> None:
         said = {"default": True, "immutable_patterns": [pattern]}
         assert len(self.lines(tmp_path, said, "library", "team")) == 1 + told
+
+
+def test_everybody_is_one_word_and_what_looks_like_a_word_is_told_of(tmp_path: Path) -> None:
+    accesses = {"a": "everybody", "b": "", "c": "authenticatd", "d": "authenticated", "e": "authors"}
+    file = tmp_path / "remotes.json"
+    file.write_text(json.dumps({"locals": {name: {"access": each} for name, each in accesses.items()}}))
+    known = load(file)
+    assert [each.access for each in known.locals.values()] == ["", "", "authenticatd", "authenticated", "authors"]
+    assert [each["access"] for each in known.effective()["locals"].values()][:2] == ["everybody"] * 2
+    told = 'c: access "authenticatd" is taken for a project\'s name: did you mean "authenticated"?'
+    assert list(misspelt(known.locals.values())) == [told]

@@ -103,10 +103,42 @@ def test_its_files(tmp_path: Path) -> None:
     assert "<file>/opt/tool/2</file>" in filelists
 
 
-@pytest.mark.parametrize("text", ["a & <b>", "caf\udce9", "ü", "tab\t", "   "])
+@pytest.mark.parametrize(
+    "text", ["a & <b>", "caf\udce9", "ü", "tab\t", "   ", "\x85", "\U0001ffff", "\udced\udca1 \udce9"]
+)
 def test_a_text_that_xml_can_hold(tmp_path: Path, text: str) -> None:
     about = read(tmp_path, rpm(summary=text)).described("tool.rpm", "ab" * 32, 5, 0)
     ElementTree.fromstring(about.split(rpm_file.SEPARATOR)[0].replace("rpm:", ""))
+
+
+def relation(names: int, value: bytes) -> list[Entry]:
+    """What a package requires or provides, by the tag of its names."""
+    flags, versions = {1047: (1112, 1113), 1049: (1048, 1050)}[names]
+    return [(names, TEXTS, 1, value + b"\0"), (flags, NUMBER, 1, bytes(4)), (versions, TEXTS, 1, b"1\0")]
+
+
+@pytest.mark.parametrize("spoilt", [b"a\xef\xbf\xbeb", b"a\xef\xbf\xbfb", b"a\xed\xa0\x80b"])
+@pytest.mark.parametrize("where", ["url", "vendor", "provides", "requires", "changelog", "directory"])
+def test_a_character_that_no_client_can_parse(tmp_path: Path, spoilt: bytes, where: str) -> None:
+    """createrepo_c writes it, or cuts a text there in silence; then no package of the repository can be installed."""
+    entries: dict[str, list[Entry]] = {
+        "url": [(1020, TEXT, 1, spoilt + b"\0")],
+        "vendor": [(1011, TEXT, 1, spoilt + b"\0")],
+        "provides": relation(1047, spoilt),
+        "requires": relation(1049, spoilt),
+        "changelog": [number(1080, 1), (1081, TEXTS, 1, b"x\0"), (1082, TEXTS, 1, spoilt + b"\0")],
+        "directory": [*files("/", 1)[:2], (1118, TEXTS, 1, b"/" + spoilt + b"/\0"), *files("/", 1)[3:]],
+    }
+    with pytest.raises(Unprocessable, match="none that XML can hold") as raised:
+        read(tmp_path, rpm(more=entries[where])).described("tool.rpm", "ab" * 32, 5, 0)
+    assert raised.value.code == "not_a_package"
+
+
+def test_a_description_has_an_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rpm_file, "LONGEST_ABOUT", 5000)
+    read(tmp_path, rpm(more=files("/d/", 10))).described("tool.rpm", "ab" * 32, 5, 0)
+    with pytest.raises(Unprocessable, match="more than 5000 characters"):
+        read(tmp_path, rpm(more=files("/d/", 300))).described("tool.rpm", "ab" * 32, 5, 0)
 
 
 @pytest.mark.parametrize("text", ["\x01", "a\x1eb", "\x1b[31m", "\x7f"])
@@ -142,6 +174,7 @@ def test_a_text_that_it_cannot(tmp_path: Path, text: str) -> None:
         (rpm(""), "lacks a name"),
         (rpm(more=files("/" + "d" * 10_000 + "/", 20_000)), "paths of its files"),
         (rpm(more=files("/d/", 300_001)), "more than 300000 values"),
+        (rpm(more=[*files("/a/", 300), text(1118, f"/{'d' * 1_000_000}/", TEXTS)]), "an entry twice"),
     ],
 )
 def test_what_is_none(tmp_path: Path, body: bytes, reason: str) -> None:

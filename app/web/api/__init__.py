@@ -14,13 +14,12 @@ from flask import Flask
 
 def install(app: Flask) -> None:
     """Register every blueprint whose routes are documented."""
-    from app.web import admin, edges, explain, pulls
-    from app.web import auth as credentials
-    from app.web.api import audit, auth, entries, projects, repositories, statistics, tokens, users
+    from app.web import admin, admission, edges, explain, pulls
+    from app.web.api import audit, auth, entries, members, projects, repositories, statistics, tokens, users
     from app.web.documented import document
 
     documented = document(app)
-    for each in (credentials, edges, pulls, explain, admin):
+    for each in (admission, edges, pulls, explain, admin):
         documented.register_blueprint(each.blueprint)
-    for own in (auth, tokens, users, projects, repositories, entries, audit, statistics):
+    for own in (auth, tokens, users, projects, members, repositories, entries, audit, statistics):
         documented.register_blueprint(own.blueprint)

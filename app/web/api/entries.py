@@ -98,10 +98,10 @@ def _listed(path: str, entry: Entry) -> dict[str, Any]:
 def drop(given: dict[str, str], name: str) -> Response:
     """Withdraw what was published at this path, or forget what was fetched (it is fetched again when asked for)."""
     found, path = readable(name), paths.check(given["path"].lstrip("/"))
+    audit.note(repository=name, detail=path)
     if found.kind is Kind.LOCAL:
         return _withdraw(found, path)
     require_admin()
-    audit.note(repository=name)
     keys = {each.key: each.entry.fence for each in _at(name, path)}
     with heartbeat.beating():
         if not node().shelf.catalog.forget_all(name, keys):

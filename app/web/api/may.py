@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 from app.accounts.rights import Principal
 from app.errors import Forbidden, NotFound, StoreDown, Unavailable
-from app.web.auth import principal, require_known
+from app.web.auth import require_known
 from app.web.node import node
 
 BROWSING = frozenset({"read", "write", "admin"})
@@ -50,7 +50,7 @@ def require_member(project: str) -> Principal:
     """NotFound for a project that is not theirs, the same as for one that does not exist."""
     found = require_browsing()
     if not (found.administers or project in found.projects):
-        raise _unknown()
+        raise unknown_project()
     return found
 
 
@@ -62,28 +62,14 @@ def require_owner(project: str) -> Principal:
     return found
 
 
-def _unknown() -> NotFound:
+def unknown_project() -> NotFound:
     return NotFound("no such project", code="unknown_project")
 
 
 def require_project(project: str) -> None:
     """NotFound where an administrator asks for what does not exist."""
     if node().accounts.store.project(project) is None:
-        raise _unknown()
-
-
-def given(scopes: Iterable[str]) -> None:
-    """Forbidden for a token that may more than the one that asks for it."""
-    own = principal().scopes
-    more = sorted(scope for scope in scopes if not _within(scope, own))
-    if more:
-        raise Forbidden(f"this token may not give {more[0]}", code="scope_too_small")
-
-
-def _within(scope: str, own: frozenset[str]) -> bool:
-    kind, _, repository = scope.partition(":")
-    wider = {"admin", scope, kind} | ({"write", f"write:{repository}"} if kind == "read" else set())
-    return bool(own & wider)
+        raise unknown_project()
 
 
 @contextlib.contextmanager

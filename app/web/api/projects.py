@@ -1,4 +1,4 @@
-"""/api/v1/projects: teams, their members, and whose CI they trust; a project always has an owner."""
+"""/api/v1/projects: teams, and whose CI they trust."""
 
 from __future__ import annotations
 
@@ -7,17 +7,20 @@ from typing import Any
 from flask import Response
 from marshmallow import Schema, fields, validate
 
-from app.accounts.rights import AUTHENTICATED, Principal, Role
+from app.accounts.rights import RESERVED, Principal, Role
 from app.errors import Conflict, Forbidden, Invalid, NotFound
-from app.stores.accounts import AlreadyTaken, Member, Project, Trust, User
+from app.stores.accounts import AlreadyTaken, Project, Trust
+from app.web import audit
 from app.web.api import may
-from app.web.api.shapes import HIGHEST, MOST, Moment, Part, ProjectName, Text, following
-from app.web.auth import principal
+from app.web.api.shapes import HIGHEST, MOST, PLAIN, Moment, Part, ProjectName, Text, following
+from app.web.auth import principal, shown
 from app.web.documented import Blueprint
 from app.web.node import node
 
 blueprint = Blueprint("projects", __name__, url_prefix="/api/v1/projects", description="teams")
 NAME = "<project:name>"
+ANYBODYS = "iss|aud|exp|iat|nbf"  # claims that every token of an issuer has, or can have
+NAMED = 10  # repositories in a message
 LISTED = ("name", "description", "created")
 
 
@@ -49,28 +52,13 @@ class ProjectChanges(Schema):
     description = Text(1000, required=True)
 
 
-class MemberShown(Schema):
-    id = fields.Integer(required=True, attribute="user")
-    email = fields.String(required=True)
-    full_name = fields.String(required=True)
-    role = Part(required=True)
-
-
-class Members(Schema):
-    members = fields.List(fields.Nested(MemberShown), required=True)
-
-
-class MemberRole(Schema):
-    role = Part(required=True)
-
-
 class NewTrust(Schema):
     """A CI that shows a token of `issuer` for `audience` with all these claims gets what `role` may."""
 
     issuer = Text(1000, shortest=1, required=True)
     audience = Text(1000, shortest=1, required=True)
     claims = fields.Dict(
-        keys=Text(100, shortest=1),
+        keys=Text(100, rf"(?!(?:{ANYBODYS})$){PLAIN}", wants="a claim that tells one job from another", shortest=1),
         values=Text(1000, shortest=1),
         required=True,
         validate=validate.Length(1, 20),
@@ -129,13 +117,21 @@ def add(given: dict[str, str]) -> dict[str, Any]:
     owner = principal()
     if not owner.user and not owner.administers:
         raise Forbidden("a project's own token makes no projects", code="not_a_user")
-    if given["name"] == AUTHENTICATED or (given["name"] in _spoken_for() and not owner.administers):
+    if given["name"] in RESERVED or (given["name"] in _spoken_for() and not owner.administers):
         raise _taken()
+    _refuse_many(owner)
+    audit.note(detail=given["name"])
     try:
         made = node().accounts.store.add_project(given["name"], given["description"], owner.user)
     except AlreadyTaken:
         raise _taken() from None
     return _told(made, Role.OWNER if owner.user else None)
+
+
+def _refuse_many(owner: Principal) -> None:
+    most = node().settings.projects_max
+    if not owner.administers and sum(role is Role.OWNER for role in owner.projects.values()) >= most:
+        raise Conflict(f"you own {most} projects: more are an administrator's to make", code="too_many_projects")
 
 
 def _spoken_for() -> frozenset[str]:
@@ -177,10 +173,17 @@ def drop(name: str) -> Response:
     try:
         done = node().accounts.store.drop_project(name)
     except AlreadyTaken:
-        raise Conflict("it has repositories: remove them first", code="project_has_repositories") from None
+        raise Conflict(f"there are repositories of it: {_naming(name)}", code="project_has_repositories") from None
     if not done:
         _found(None)
     return Response(status=204)
+
+
+def _naming(project: str) -> str:
+    """Repositories of a project, and others' that only its members read; they see them all, and so all of these."""
+    every = shown(node().repositories.locals.values())
+    found = [each.name for each in every if project in (each.project, each.access)]
+    return ", ".join(found[:NAMED]) + (", ..." if len(found) > NAMED else "")
 
 
 def _told(project: Project, role: Role | None) -> dict[str, Any]:
@@ -191,68 +194,6 @@ def _found(project: Project | None) -> Project:
     if project is None:
         raise NotFound("no such project", code="unknown_project")
     return project
-
-
-# -- members ---------------------------------------------------------------------------------------------------
-
-
-@blueprint.get(f"/{NAME}/members")
-@blueprint.asks(may.require_member, "name")
-@blueprint.response(200, Members)
-def members(name: str) -> dict[str, Any]:
-    """Who is in it."""
-    _found(node().accounts.store.project(name))
-    return {"members": node().accounts.store.members(name)}
-
-
-@blueprint.put(f"/{NAME}/members/<string(maxlength=254):who>")
-@blueprint.asks(may.require_owner, "name")
-@blueprint.arguments(MemberRole)
-@blueprint.response(200, MemberShown)
-def put_member(given: dict[str, str], name: str, who: str) -> Member:
-    """Add somebody, by address or number, or give them another role."""
-    store, user, role = node().accounts.store, _user(who), Role[given["role"].upper()]
-    with may.turn():
-        if role is not Role.OWNER:
-            _another_owner(name, user.id)
-        if not store.put_member(name, user.id, role):
-            _found(None)
-    return Member(user.id, user.email, user.full_name, role)
-
-
-@blueprint.delete(f"/{NAME}/members/<string(maxlength=254):who>")
-@blueprint.asks(may.require_member, "name")
-@blueprint.response(204)
-def drop_member(name: str, who: str) -> Response:
-    """Owners remove anybody, others themselves."""
-    asking = principal()
-    own = who in (str(asking.user), asking.name) and "admin" in asking.scopes
-    if not (own and asking.user):
-        may.require_owner(name)
-    user = _user(who)
-    with may.turn():
-        _another_owner(name, user.id)
-        if not node().accounts.store.drop_member(name, user.id):
-            raise NotFound("no such member", code="unknown_member")
-    return Response(status=204)
-
-
-def _user(who: str) -> User:
-    """By number or address; only to owners, who must be able to add people."""
-    store = node().accounts.store
-    if who.isascii() and who.isdigit():
-        found = store.user(int(who)) if int(who) <= HIGHEST else None
-    else:
-        found = store.user_by_email(who.lower()) if who.isprintable() else None
-    if found is None:
-        raise NotFound("no such user", code="unknown_user")
-    return found
-
-
-def _another_owner(project: str, user: int) -> None:
-    owners = [each.user for each in node().accounts.store.members(project) if each.role is Role.OWNER]
-    if owners == [user]:
-        raise Conflict("this is the project's last owner", code="last_owner")
 
 
 # -- whose CI is trusted ----------------------------------------------------------------------------------------

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 from flask import Response, request
 from marshmallow import Schema, ValidationError, fields
 
-from app.errors import Invalid, Unprocessable
+from app.accounts.rights import EVERYBODY
+from app.errors import Conflict, Invalid, Unprocessable
 from app.hosting.defining import Defining
 from app.repositories.made import MadeSchema
 from app.resource import Kind, Repository
+from app.stores.accounts import UnknownProject
 from app.web import audit, heartbeat
 from app.web.api import may
 from app.web.api.shapes import ProjectName, RepositoryName
@@ -23,6 +27,7 @@ blueprint = Blueprint(
     "repositories", __name__, url_prefix="/api/v1/repositories", description="what there is to read and publish into"
 )
 NAME = "<repository:name>"
+SHOWN = ("name", "package", "description", "access", "project", "overwrite", "verify_on_read", "repodata_depth")
 
 
 class RepositoryShown(Schema):
@@ -83,18 +88,16 @@ def repositories() -> dict[str, Any]:
 def define() -> dict[str, Any]:
     """Make a local one, which every node serves at once."""
     given = _sent()
-    try:
+    with _refusing():
         told = _Name().load({key: given[key] for key in ("name", "project") if key in given})
-    except ValidationError as error:
-        raise invalid(error.messages) from None
     audit.note(repository=told["name"])
     may.require_owner(told["project"])
     may.require_project(told["project"])
     rest = {key: value for key, value in given.items() if key not in told}
-    try:
+    audit.note(detail=audit.told(given, *SHOWN))
+    _refuse_many(told["project"])
+    with _refusing():
         made = _defining().define(told["name"], told["project"], rest, administrator=principal().administers)
-    except ValidationError as error:
-        raise invalid(error.messages) from None
     return _described(made)
 
 
@@ -117,10 +120,9 @@ def change(name: str) -> dict[str, Any]:
     fixed = sorted({"name", "project"} & given.keys())
     if fixed:
         raise Invalid(f"not to be changed: {fixed[0]}", {key: ["It stays as it was made."] for key in fixed})
-    try:
+    audit.note(detail=audit.told(given, *SHOWN))
+    with _refusing():
         return _described(_defining().redefine(name, given))
-    except ValidationError as error:
-        raise invalid(error.messages) from None
 
 
 @blueprint.delete(f"/{NAME}")
@@ -165,15 +167,32 @@ def _sent() -> dict[str, Any]:
     return given
 
 
+def _refuse_many(project: str) -> None:
+    most, made = node().settings.repositories_max, node().repositories.all_made().values()
+    if not principal().administers and sum(each.project == project for each in made) >= most:
+        reason = f"{project} has {most} repositories: more are an administrator's to make"
+        raise Conflict(reason, code="too_many_repositories")
+
+
+@contextlib.contextmanager
+def _refusing() -> Iterator[None]:
+    try:
+        yield
+    except ValidationError as error:
+        raise invalid(error.messages) from None
+    except UnknownProject as error:
+        raise invalid({"access": [f"There is no project {error}."]}) from None
+
+
 def _defining() -> Defining:
     return Defining(node().repositories, node().shelf)
 
 
 def _described(repository: Repository) -> dict[str, Any]:
     filed = repository.name in node().repositories.filed.names
-    keys = ("name", "package", "description", "access", "project", "overwrite", "verify_on_read", "repodata_depth")
     return {
-        **{key: getattr(repository, key) for key in keys},
+        **{key: getattr(repository, key) for key in SHOWN},
+        "access": repository.access or EVERYBODY,
         "kind": repository.kind.value,
         "signed": bool(repository.signing.key),
         "defined_in": "file" if filed else "api",

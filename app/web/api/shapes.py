@@ -11,6 +11,7 @@ from marshmallow import Schema, ValidationError, fields, validate
 from app import times
 from app.accounts import secrets
 from app.accounts.rights import Role
+from app.stores.accounts import lowered
 from app.web.documented import PROJECT, REPOSITORY
 
 HIGHEST = 2**63 - 1  # of a number in the database
@@ -45,7 +46,7 @@ class Email(Text):
         super().__init__(254, EMAIL, wants="an e-mail address", shortest=3, **more)
 
     def _deserialize(self, value: Any, attr: Any, data: Any, **more: Any) -> str:
-        return str(super()._deserialize(value, attr, data, **more)).lower()
+        return lowered(super()._deserialize(value, attr, data, **more))
 
 
 class Password(fields.String):

@@ -7,10 +7,11 @@ from typing import Any
 from flask import Response
 from marshmallow import Schema, fields, validate
 
-from app.errors import Forbidden, NotFound
+from app.errors import Forbidden, Invalid, NotFound
+from app.web import audit
 from app.web.api import may
 from app.web.api.shapes import HIGHEST, Moment, Page, Scopes, Text, following
-from app.web.auth import principal
+from app.web.auth import principal, visible
 from app.web.documented import Blueprint
 from app.web.node import node
 
@@ -52,7 +53,7 @@ class NewToken(Schema):
 
 
 @blueprint.get("")
-@blueprint.asks(may.require_user)
+@blueprint.asks(may.require_manager)
 @blueprint.arguments(Page, location="query")
 @blueprint.response(200, Tokens)
 def tokens(page: dict[str, int]) -> dict[str, Any]:
@@ -62,16 +63,27 @@ def tokens(page: dict[str, int]) -> dict[str, Any]:
 
 
 @blueprint.post("")
-@blueprint.asks(may.require_user)
+@blueprint.asks(may.require_manager)
 @blueprint.arguments(NewToken)
 @blueprint.response(201, TokenMade)
 def make(given: dict[str, Any]) -> dict[str, Any]:
-    """A new one, that may no more than the one it is asked with, nor for longer."""
-    may.given(given["scopes"])
+    """A new one. Who has a token of fewer scopes than admin makes none: what they made would outlive it."""
+    _refuse_unseen(given["scopes"])
+    audit.note(detail=audit.told(given, "name", "scopes", "expires_in"))
     lifetime = float(given["expires_in"] or 0)
     _lasting(lifetime)
     token, secret = node().accounts.make_token(principal().user, given["name"], given["scopes"], lifetime)
     return {**{name: getattr(token, name) for name in TokenShown().fields}, "token": secret}
+
+
+def _refuse_unseen(scopes: list[str]) -> None:
+    """Invalid for a repository that is not there, or that they may not know of."""
+    names = [scope.partition(":")[2] for scope in scopes]
+    wrong = {
+        f"scopes.{number}": ["No such repository."] for number, name in enumerate(names) if name and not visible(name)
+    }
+    if wrong:
+        raise Invalid("a scope names a repository that is not there", wrong)
 
 
 def _lasting(lifetime: float) -> None:

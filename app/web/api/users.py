@@ -11,6 +11,7 @@ from app.accounts import secrets
 from app.accounts.rights import Role
 from app.errors import Conflict, NotFound
 from app.stores.accounts import AlreadyTaken, User
+from app.web import audit
 from app.web.api.auth import Account
 from app.web.api.may import turn
 from app.web.api.shapes import HIGHEST, MOST, Email, Page, Password, Text, following
@@ -67,6 +68,7 @@ def users(page: dict[str, Any]) -> dict[str, Any]:
 @blueprint.response(201, Account)
 def add(given: dict[str, Any]) -> User:
     """Make an account."""
+    audit.note(detail=audit.told(given, "email", "admin"))
     password = secrets.hashed(given["password"]) if "password" in given else ""
     try:
         return node().accounts.store.add_user(given["email"], given["full_name"], password, given["admin"])
@@ -88,6 +90,7 @@ def user(id: int) -> User:
 @blueprint.response(200, Account)
 def change(given: dict[str, Any], id: int) -> User:
     """A new password ends every login, disabling every token."""
+    audit.note(detail=audit.told(given, "admin", "disabled"))
     if "password" in given:
         given["password"] = secrets.hashed(given["password"])
     with turn():
@@ -113,11 +116,9 @@ def drop(id: int) -> Response:
 @blueprint.response(200, Revoked)
 def revoke(id: int) -> dict[str, int]:
     """End every token of a user's."""
-    accounts, ended = node().accounts, 0
-    _found(accounts.store.user(id))
-    while found := accounts.store.tokens(id, limit=MOST):
-        ended += sum(accounts.revoke(token.id) for token in found)
-    return {"revoked": ended}
+    store = node().accounts.store
+    _found(store.user(id))
+    return {"revoked": store.revoke_all(id)}
 
 
 def _found(user: User | None) -> User:

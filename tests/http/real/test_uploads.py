@@ -58,7 +58,7 @@ def test_every_framing(stack: Stack) -> None:
         assert put(stack, f"/api/v1/local/team/{name}", content).json["size"] == len(content)
         assert get(stack, f"/repository/team/{name}").body == content
     unsaid = ask(stack.port, request("PUT", "/repository/team/unsaid", ADMIN))
-    assert (unsaid.status, unsaid.json["size"]) == (201, 0), "an empty body (RFC 9112, 6.3)"
+    assert (unsaid.status, unsaid.json["error"]) == (400, "length_required"), "rather than publish nothing by mistake"
     parts = PART + big + b"\r\n--b--\r\n"
     assert put(stack, "/api/v1/remote/team/multi", parts, MULTIPART).status == 201
     assert get(stack, "/repository/team/multi").body == big
