@@ -34,7 +34,17 @@ def principal() -> Principal:
 
 
 def visible(name: str) -> Repository | None:
-    """The repository of that name, if they may know of it. Of a public one nobody asks who they are."""
+    """The repository of that name, if they may know of it. Of a public one nobody asks who they are. While nobody can
+    say whether it exists, strangers hear what they hear of a private one. Raises StoreDown."""
+    try:
+        return _visible(name)
+    except StoreDown:
+        if principal().known or not _guarded():
+            raise
+        return None
+
+
+def _visible(name: str) -> Repository | None:
     found = named(name)
     return found if found is not None and (not found.access or principal().may_read(found)) else None
 
@@ -69,7 +79,8 @@ class Seen:
 
     @staticmethod
     def get(name: str) -> Repository | None:
-        return visible(name)
+        """As visible(), but StoreDown to strangers too: what is not here may be asked for elsewhere."""
+        return _visible(name)
 
     @property
     def remotes(self) -> Mapping[str, Repository]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import replace
+from email.utils import formatdate
 
 from flask import Blueprint, Response, jsonify, request
 
@@ -29,6 +30,7 @@ from app.web.target import Target
 
 PREFIX = "/api/v1/local"
 CHANGING = ("PUT", "POST", "PATCH", "DELETE")
+EMPTY = 946684800.0  # unix seconds, of an index of nothing: clients ask by date for a newer one
 blueprint = Blueprint("local", __name__, url_prefix=PREFIX)
 
 
@@ -88,13 +90,14 @@ def _blank(ask: Ask, source: Repository) -> Page | None:
             items=(),
             contents=inside(source),
             scratch=lambda: kept.enter_context(Upload(spools, source.name)).path,
-            now=ask.started,
+            now=EMPTY,
         )
         found = host(source.package).blank(resource.key, build)
         if found is None or build.contents.scopes(limit=1):
             return None
         body = found.body if isinstance(found.body, bytes) else found.body.read_bytes()
-    return Page(body, found.content_type, headers=known.headers(ask, resource, "", ""))
+    dated = ("Last-Modified", formatdate(EMPTY, usegmt=True))
+    return Page(body, found.content_type, headers=(dated, *known.headers(ask, resource, "", "")))
 
 
 def change(ask: Ask, source: Repository) -> Response:

@@ -25,7 +25,7 @@ from app.hosting.listing import listing
 from app.resource import Ask
 from app.stores.publications import Child
 from tests.hosting.conftest import TOKEN
-from tests.stack import Stack, StackFactory
+from tests.stack import Stack, StackFactory, eventually
 
 BEARER = {"Authorization": f"Bearer {TOKEN}"}
 LARGE = os.urandom(3 << 20)  # more than a worker reads itself
@@ -151,6 +151,7 @@ class TestUploads:
             with socket.create_connection(("127.0.0.1", hosted.port), 30) as conn:
                 conn.sendall(hello)
                 assert conn.recv(12) == b"HTTP/1.1 400"
+        eventually(lambda: len(hosted.lines("refused")) > before, "a line of the log")
         assert [each["note"] for each in hosted.lines("refused")[before:]] == ["InvalidRequestLine"]
 
     def test_of_a_range_the_checksum_is_the_whole_files(self, hosted: Stack, path: str) -> None:

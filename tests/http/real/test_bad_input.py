@@ -231,7 +231,8 @@ def test_four_hundred_mixtures(stack: Stack) -> None:
 def test_nothing_was_written_where_it_does_not_belong(stack: Stack) -> None:
     names = {path.name for path in stack.directory.iterdir()}
     assert names == {"remotes.json", "log", "supervisor.process", "var"}
-    assert not list(stack.directory.parent.rglob("*escaped*"))
+    found = stack.directory.parent.rglob("*escaped*")
+    assert not [path for path in found if not path.name.startswith("test_")]  # pytest's own, of other tests
     kept = stack.data_dir / "blobs"
     assert {path.name for path in kept.iterdir()} == {"sha256", "journal"}
     assert not list((stack.data_dir / "spool").iterdir())
