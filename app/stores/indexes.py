@@ -21,7 +21,7 @@ from app.stores.superseded import Superseded, drop_expired
 
 PATIENCE = 30.0  # seconds for a statement that reads or writes a whole index
 FETCHED = 500  # files read at a time
-ROOM = 1 << 20  # bytes of what is said of them that are read at a time, if it is not one file of which more is said
+ROOM = 8 << 20  # bytes of what is said of them that are read at a time, if it is not one file of which more is said
 
 IS_GENERATED = "SELECT 1 FROM generated WHERE repository = %(repository)s AND key_hash = %(key_hash)s"
 _UNDESCRIBE = """
