@@ -21,7 +21,7 @@ from app.stores.superseded import Superseded, drop_expired
 
 PATIENCE = 30.0  # seconds for a statement that reads or writes a whole index
 FETCHED = 500  # files read at a time
-ROOM = 8 << 20  # bytes of what is said of them that are read at a time, if it is not one file of which more is said
+ROOM = 1 << 20  # bytes of what is said of them that are read at a time, if it is not one file of which more is said
 
 IS_GENERATED = "SELECT 1 FROM generated WHERE repository = %(repository)s AND key_hash = %(key_hash)s"
 _UNDESCRIBE = """
@@ -63,7 +63,12 @@ _DESCRIBED = """
     SELECT path, size, digest, fetched, about FROM descriptions JOIN entries USING (repository, key_hash)
     WHERE repository = %(repository)s AND key_hash = %(key_hash)s
     """
-_ABOUT = "SELECT key_hash, about FROM descriptions WHERE repository = %s AND key_hash = ANY (%s)"
+# One look-up by the primary key for each: without statistics, a list of keys is looked for in the whole repository.
+_ABOUT = """
+    SELECT key_hash, (
+        SELECT about FROM descriptions WHERE repository = %s AND descriptions.key_hash = wanted.key_hash
+    ) FROM unnest(%s::bytea[]) AS wanted (key_hash)
+    """
 _SCOPES = SQL(
     """
     SELECT scope FROM scopes WHERE repository = %s AND files > 0

@@ -94,19 +94,8 @@ class Finish:
             self.usage.add(repository, artifact.key)
             if method == "GET" and status in PULLED:
                 self.record.add(repository, artifact, ask.client, now, 1, sent)
-        line = {
-            "method": ask.method,
-            "path": ask.url_path,
-            "status": status,
-            "duration_ms": round(seconds * 1000, 2),
-            "bytes": sent,
-            "repository": repository,
-            "cache": cache,
-            "request_id": ask.request_id,
-            "client": ask.client,
-        }
-        more = {name: value for name, value in (("user", ask.user), ("error", error), ("note", note)) if value}
-        log.info("request", extra={"fields": line | more})
+        told = {"status": status, "duration_ms": round(seconds * 1000, 2), "bytes": sent}
+        _write(ask, told | {"repository": repository, "cache": cache}, error, note)
 
     def reported(
         self, repository: str, artifact: Artifact, method: str, status: int, requests: int, sent: int
@@ -121,3 +110,10 @@ class Finish:
         self.tally.close()
         self.usage.close()
         self.record.close()
+
+
+def _write(ask: Ask, told: dict[str, object], error: str, note: str) -> None:
+    """The request's log line; words that are empty are left out."""
+    line = {"method": ask.method, "path": ask.url_path, **told, "request_id": ask.request_id, "client": ask.client}
+    more = {name: value for name, value in (("user", ask.user), ("error", error), ("note", note)) if value}
+    log.info("request", extra={"fields": line | more})

@@ -299,7 +299,7 @@ class TestItems:
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
         assert read == [(f"{number:02d}", f"{number:02d}", 1_000_000) for number in range(48)]
-        assert peak < 24_000_000
+        assert peak < 8_000_000
 
     def test_can_be_read_from_any_path_on(self, hosted: Publications) -> None:
         for path in ("b", "a", "Z"):

@@ -7,6 +7,12 @@ down_revision = "0005"
 
 
 def upgrade() -> None:
+    _descriptions()
+    _scopes()
+    _generated()
+
+
+def _descriptions() -> None:
     op.execute(  # about: a text of the host's own; also: further scopes that change with this one
         """
         CREATE TABLE descriptions (
@@ -20,6 +26,9 @@ def upgrade() -> None:
         """
     )
     op.execute("CREATE INDEX descriptions_scope ON descriptions (repository, md5(scope))")
+
+
+def _scopes() -> None:
     op.execute(  # changed: how often a file came or went; built: the value of it that the index files tell of
         """
         CREATE TABLE scopes (
@@ -35,6 +44,9 @@ def upgrade() -> None:
     )
     op.execute("CREATE INDEX scopes_unbuilt ON scopes (repository) WHERE built < changed")
     op.execute("CREATE INDEX scopes_names ON scopes (repository, left(scope, 256)) WHERE files > 0")
+
+
+def _generated() -> None:
     op.execute(  # expires: unix seconds from which a superseded file may go
         """
         CREATE TABLE generated (
