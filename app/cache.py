@@ -21,6 +21,9 @@
     outdated -       its own text says so: never stale, as good as missing                    MISS
     -        -       the bytes' store is down: passed through, not recorded                   MISS or JOINED
     -        -       upstream has none: what the resource names otherwise, else its blank     (as that), MISS
+    made     -       its sources are what it was made of                                      HIT
+    made     won     made again of what its sources are now (making.py); lost: the old one    MISS, EXPIRED, ...
+    among    -       the first member of a virtual that has it; one that fails is left out    (as that)
 
 Fetch, then swap: nothing here deletes a copy to make room for one that is still to come. This file is the
 reader's side of the table, shelf.py its first two rows, visit.py what the winner of the lock does.
@@ -28,10 +31,14 @@ reader's side of the table, shelf.py its first two rows, visit.py what the winne
 
 from __future__ import annotations
 
+import contextlib
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from app.errors import NotFound, StoreDown, Unavailable, UpstreamDenied, UpstreamError, UpstreamLied
+from app import metrics
+from app.assembly import Assembly
+from app.errors import ArtifactError, NotFound, StoreDown, Unavailable, UpstreamDenied, UpstreamError, UpstreamLied
 from app.fetch import name_of, told_before
 from app.fills.fill import Fill, Stage
 from app.fills.spool import Head
@@ -80,6 +87,7 @@ class Engine:
         self.shelf = shelf
         self.visits = visits
         self.flights = visits.flights
+        self.assembly = Assembly(shelf)
 
     def get(self, ask: Ask, resource: Resource) -> Outcome:
         """Raises ArtifactError with what the client is to be told."""
@@ -92,7 +100,28 @@ class Engine:
                 return Blank(resource.blank)
             raise
 
+    def choose(self, ask: Ask, resource: Resource) -> tuple[Resource, Outcome]:
+        """As get(), with the resource that was served: of what it is among, the first that is there."""
+        if not resource.among:
+            return resource, self.get(ask, resource)
+        silent: dict[str, ArtifactError] = {}
+        for each in self.assembly.asked(resource):
+            try:
+                found = self.get(ask, each)
+            except NotFound:
+                continue
+            except (UpstreamError, Unavailable) as error:
+                if each.repository.kind is not Kind.REMOTE or isinstance(error, StoreDown):
+                    raise
+                silent[each.repository.name] = error
+                metrics.LEFT_OUT.labels(resource.repository.name, each.repository.name).inc()
+                continue
+            return replace(each, left_out=tuple(silent)), found
+        raise next(iter(silent.values()), NotFound("no member has such a file", code="file_not_found"))
+
     def _get(self, ask: Ask, resource: Resource) -> Outcome:
+        if resource.sources:
+            return self._made(resource)
         known = self._find(resource)
         try:
             if (served := self.shelf.stored(resource, known)) is not None:
@@ -104,22 +133,15 @@ class Engine:
             raise StoreDown("the bytes of a hosted file are missing or damaged")
         if old is None:
             return self._fetched(ask, resource, replace(known, entry=None))
-        try:
-            renew = self._reheaded if ask.method == "HEAD" and not resource.whole else self._renewed
-            better = renew(resource, known, old)
-        except BaseException:
-            old.file.close()
-            raise
-        if not (isinstance(better, Served) and better.file is old.file):
-            old.file.close()
-        return better
+        renew = self._reheaded if ask.method == "HEAD" and not resource.whole else self._renewed
+        return _or_old(old, lambda: renew(resource, known, old))
 
     def _find(self, resource: Resource) -> Known:
         """With no store to ask, a remote still answers: passed through, not recorded."""
         try:
             return self.shelf.find(resource)
         except StoreDown:
-            if resource.repository.kind is not Kind.REMOTE:
+            if resource.repository.kind is Kind.LOCAL:
                 raise
             return Known(epoch=0, entry=None, recorded=False)
 
@@ -143,6 +165,16 @@ class Engine:
     def _board(self, resource: Resource, known: Known) -> tuple[Fill, bool]:
         return self.flights.board(name_of(resource, known.epoch), lambda fill: self.visits.run(fill, resource, known))
 
+    def _made(self, resource: Resource) -> Outcome:
+        with contextlib.suppress(StoreDown):  # making finds out whether that matters
+            if (served := self.assembly.ready(resource)) is not None:
+                return served
+        known = self._find(resource)
+        old = self.shelf.old(resource, known)
+        if old is None:
+            return self._missing(resource, replace(known, entry=None))
+        return _or_old(old, lambda: self._renewed(resource, known, old))
+
     # -- missing ------------------------------------------------------------------------------------------
 
     def _missing(self, resource: Resource, known: Known) -> Outcome:
@@ -165,7 +197,7 @@ class Engine:
 
     def _told(self, resource: Resource, known: Known) -> Told:
         try:
-            head = self.visits.fetch.told(resource, None)
+            head = self.visits.fetch.told(self.visits.locating.located(resource), None)
         except (UpstreamError, Unavailable) as error:
             raise told_before(known, error) from error
         if head is None:
@@ -186,10 +218,22 @@ class Engine:
 
     def _reheaded(self, resource: Resource, known: Known, old: Served) -> Outcome:
         name = f"HEAD {name_of(resource, known.epoch)}"
-        fill, won = self.flights.board(name, lambda fill: self.visits.look(fill, resource, known, old.entry))
+        fill, won = self.flights.board(name, lambda fill: self.visits.heads.look(fill, resource, known, old.entry))
         if not won or not fill.wait_for(Stage.SETTLED, PATIENCE):
             return old
         if fill.told is not None:
             return Told(fill.told, "EXPIRED")
         served = self.shelf.serve(resource, fill.entry, fill.state) if fill.entry else None
         return served or replace(old, state="STALE")
+
+
+def _or_old(old: Served, renew: Callable[[], Outcome]) -> Outcome:
+    """What is served instead of the old copy; that is closed, unless it is what is served."""
+    try:
+        better = renew()
+    except BaseException:
+        old.file.close()
+        raise
+    if not (isinstance(better, Served) and better.file is old.file):
+        old.file.close()
+    return better

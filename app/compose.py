@@ -35,7 +35,21 @@ from app.upstream import Upstreams
 from app.upstream.documents import Documents
 from app.upstream.peers import Peers
 from app.visit import Visits
-from app.web import admin, api, docker, failures, images, local, peers, rates, remote, repository, token, uploads
+from app.web import (
+    admin,
+    api,
+    docker,
+    failures,
+    images,
+    local,
+    peers,
+    rates,
+    remote,
+    repository,
+    token,
+    uploads,
+    virtual,
+)
 from app.web.carrier import Carrier
 from app.web.finish import Finish, Tally
 from app.web.handover import HANDED, Handover
@@ -97,7 +111,7 @@ def _application(node: Node) -> Flask:
     uploads.install(app)  # before what counts requests: one that is handed over is counted where it is answered
     rates.install(app, node.settings)
     images.install(app)
-    for each in (repository, token, docker, remote, local, peers):
+    for each in (repository, token, docker, remote, local, virtual, peers):
         app.register_blueprint(each.blueprint)
     api.install(app)
     app.wsgi_app = Departed(app.wsgi_app)  # type: ignore[method-assign]

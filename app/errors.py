@@ -1,6 +1,7 @@
 """Every error a client can be shown; each knows its HTTP status and its stable code.
 
 ArtifactError 500
++-- Moved 301                      the path has another spelling
 +-- BadRequest 400                 malformed path, header, body
 +-- Unauthorized 401
 +-- Forbidden 403                  a pattern blocks the path
@@ -46,6 +47,16 @@ class ArtifactError(Exception):
         self.code = code or self.code
         self.retry_after = retry_after
         self.upstream_status = upstream_status
+
+
+class Moved(ArtifactError):
+    """`location` is where it is, as a Location header writes it, relative to what was asked for."""
+
+    status, code = 301, "moved"
+
+    def __init__(self, location: str) -> None:
+        super().__init__("it is at another address")
+        self.location = location
 
 
 class BadRequest(ArtifactError):

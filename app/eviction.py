@@ -1,7 +1,8 @@
 """Which stored bytes make room for others, and when: STORAGE_MAX, STORAGE_MIN_FREE, and garbage once a day.
 
     while the limits are exceeded, in this order         until 5 % below them
-    entries of remotes, least recently used first        with their bytes, where nothing else refers to those
+    entries of remotes, and what was made of them for    with their bytes, where nothing else refers to those
+    virtuals, least recently used first
     entries of what upstream no longer has               only when none of the above is left
     entries of remotes that are offline                  likewise, and last: nobody could fetch them again
     blobs nothing refers to, past gc's grace             after that, once an hour, where the filesystem has no room
@@ -213,9 +214,9 @@ class Evictor:
                     break
 
     def _order(self) -> Iterator[tuple[Sequence[str], bool]]:
-        remotes = self._repositories().remotes.values()
-        offline = [each.name for each in remotes if each.offline or self._offline]
-        online = [each.name for each in remotes if each.name not in offline]
+        known = self._repositories()
+        offline = [each.name for each in known.remotes.values() if each.offline or self._offline]
+        online = [name for name in (*known.virtuals, *known.remotes) if name not in offline]
         for names in (online, offline):
             for gone in (False, True):
                 yield names, gone

@@ -5,11 +5,12 @@ Looking changes nothing: the very catalog and shelf of requests are asked, but t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import cast
 
 from app.errors import ArtifactError, NotFound, StoreDown, Unavailable
+from app.explanation import Bytes, Download, Explanation, Here, Next
 from app.fetch import name_of
 from app.foresight import Found, Row, absent, certain, expired, hashed, missing, past, refused
 from app.freshness import forgettable, judge, outdated, rested
@@ -17,7 +18,6 @@ from app.onlooking import Onlooker, Overheard
 from app.resource import Entry, Kind, Resource
 from app.shelf import Shelf
 from app.stores.base import Index
-from app.stores.blobs import Blobs
 from app.stores.catalog import Catalog, Known
 from app.stores.memory import Memory, Sighting
 from app.upstream.breaker import Health, Resting
@@ -28,65 +28,6 @@ OFFLINE = "never: it is offline"
 LOST = "its bytes are not here whole; "
 NAMES = {"HIT": "fresh", "STALE": "expired, upstream failed a moment ago: the old copy"}
 TOLERANCE = 1.0  # seconds between a sighting and the rest that it caused
-
-
-@dataclass(frozen=True, slots=True)
-class Here:
-    """The node that is asked: its stores, its clock, where a blob of a digest is, its address among the nodes, and
-    how its fills process finds each remote's upstreams (None where that cannot be told)."""
-
-    index: Index
-    memory: Memory
-    blobs: Blobs
-    clock: Callable[[], float]
-    place: Callable[[str], str]
-    address: str = ""
-    offline: bool = False
-    health: Mapping[str, Sequence[Health]] | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Bytes:
-    """Where the bytes of a digest are, or would be: `state` is present, missing, damaged or unknown."""
-
-    digest: str
-    place: str
-    state: str
-    size: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Download:
-    """The lock under which it is downloaded; `running` is None where nobody can tell, `node` is the holder's."""
-
-    lock: str
-    running: bool | None = None
-    node: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Next:
-    """When upstream is asked next, in unix seconds (None for never, or for unknown), and why then."""
-
-    at: float | None
-    why: str
-
-
-@dataclass(frozen=True, slots=True)
-class Explanation:
-    """`source` is the store that knew; `unknown` says of a field why it could not be looked up."""
-
-    resource: Resource
-    known: Known
-    source: str
-    freshness: str
-    bytes: Bytes | None
-    download: Download | None
-    sighting: Sighting | None
-    health: Sequence[Health]
-    next: Next
-    row: Row
-    unknown: Mapping[str, str] = field(default_factory=dict)
 
 
 def explain(here: Here, resource: Resource) -> Explanation:

@@ -22,7 +22,7 @@ from app.upstream import Download, Upstreams, retry_after
 
 log = logging.getLogger(__name__)
 
-GONE = frozenset({401, 403, 404, 410})
+GONE = frozenset({401, 403, 404, 410, 451})  # 451: unavailable for legal reasons (RFC 7725)
 NO_HEAD = frozenset({400, 405, 501})  # upstreams that know no HEAD
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import TypeVar
 from weakref import WeakKeyDictionary
@@ -219,17 +219,19 @@ def restore(
     repositories: Iterable[str],
     missing: Callable[[Stored], None],
     log: Callable[[str], None],
+    named: Callable[[str, str], str] = lambda repository, path: "",
 ) -> Restored:
     """Record in the index what the journal says is published, and drop what it says was withdrawn.
 
-    `repositories` are named so that nobody trusts an old copy of theirs. Files whose bytes are not here are told to
+    `repositories` are named so that nobody trusts an old copy of theirs; `named` tells the package of a file, by its
+    repository and path. Files whose bytes are not here are told to
     `missing`, unreadable records to `log`. Can be run again. Raises StoreDown.
     """
 
     def here(files: Iterable[Stored]) -> Iterator[Stored]:
         for file in files:
             if blobs.exists(file.entry.digest):
-                yield file
+                yield replace(file, package=named(file.repository, file.path))
             else:
                 missing(file)
 

@@ -60,6 +60,16 @@ BREAKER = Gauge(
 )
 STORE_FAILURES = Counter("artifactapi_store_failures", "Failures of Postgres, Redis, S3 or the disk.", ["store"])
 STORE_BUSY = Counter("artifactapi_store_busy", "Times that every connection to a store was lent.", ["store"])
+LEFT_OUT = Counter(
+    "artifactapi_left_out",
+    "Times that a member of a virtual did not answer and was left out.",
+    ["repository", "member"],
+)
+PREFETCHED = Counter(
+    "artifactapi_prefetched",
+    "What jobs of prefetching looked for: `stored` (fetched for them), `present` (it was there) or `failed`.",
+    ["repository", "result"],
+)
 EVICTED = Counter("artifactapi_evicted_bytes", "Bytes of entries that made room for others.", ["repository"])
 QUARANTINED = Counter("artifactapi_quarantined_blobs", "Damaged blobs that were put aside.")
 UNRECORDED = Counter("artifactapi_pulls_unrecorded", "Pulls that are missing in the record of who pulled what.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -25,7 +26,14 @@ class Onlooker:
         return self._memory.distrusted and self._told is None
 
     def recall(self, repository: str, key: str) -> Recollection:
-        found, told = self._memory.recall(repository, key), (self._told or {}).get(repository, -1)
+        return self.recall_all(((repository, key),))[0]
+
+    def recall_all(self, keys: Sequence[tuple[str, str]]) -> list[Recollection]:
+        found = self._memory.recall_all(keys)
+        return [self._as_told(name, each) for (name, _), each in zip(keys, found, strict=True)]
+
+    def _as_told(self, repository: str, found: Recollection) -> Recollection:
+        told = (self._told or {}).get(repository, -1)
         if told > (-1 if found.epoch is None else found.epoch):
             return replace(found, epoch=told, negative=0, missed=0)
         return found
@@ -53,5 +61,11 @@ class Overheard:
     def find(self, repository: str, key: str) -> tuple[int, Entry | None]:
         self.answered = False
         found = self._index.find(repository, key)
+        self.answered = True
+        return found
+
+    def find_each(self, keys: Sequence[tuple[str, str]]) -> list[tuple[int, Entry | None]]:
+        self.answered = False
+        found = self._index.find_each(keys)
         self.answered = True
         return found

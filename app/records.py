@@ -11,6 +11,7 @@ from app.errors import ArtifactError, BadRequest, Forbidden, NotFound, StoreDown
 from app.fetch import Fetch, Visit, beside, name_of
 from app.freshness import lasting
 from app.resource import Digest, Entry, Link, Reading, Resource, Role
+from app.shelf import buffered
 from app.stores.base import Change
 from app.stores.catalog import Known
 from app.turns import Turns
@@ -66,14 +67,15 @@ class Records:
         served = self.shelf.take(entry, "")
         if served is None:
             raise StoreDown("the stored copy cannot be read", retry_after=1)
-        with served.file as file:
+        with buffered(served.file) as file:
             try:
                 reading = resource.format.read(resource, file)
                 links = tuple(reading.links) if resource.whole or resource.switched else ()
-            except ValueError as error:
+            except (ValueError, RecursionError) as error:
                 raise UpstreamLied(f"upstream's body is not what it should be: {error}") from error
         kind, until = reading.content_type or entry.content_type, lasting(reading.until, self.shelf.clock())
-        return replace(entry, content_type=kind, until=until), links
+        kept = "\n".join(each for each in (entry.kept, reading.kept) if each)
+        return replace(entry, content_type=kind, until=until, kept=kept), links
 
     def alike(self, resource: Resource, known: Known, entry: Entry, links: Sequence[Link]) -> None:
         """Record the same body under its other names, as far as the patterns let anyone ask for them."""
@@ -103,11 +105,11 @@ class Records:
             served = self.shelf.take(entry, "")
             if served is None:
                 return
-            with served.file as file:
+            with buffered(served.file) as file:
                 reading = resource.format.read(resource, file)
                 if reading.links != ():
                     self._keep(resource, reading, entry.fence, epoch)
-        except (StoreDown, ValueError) as error:
+        except (StoreDown, ValueError, RecursionError) as error:
             log.warning("the list of %s/%s is not kept: %s", resource.repository.name, resource.key, error)
 
     def _current(self, resource: Resource) -> bool:
@@ -155,7 +157,10 @@ class Records:
             return
         if isinstance(error, NotFound) and resource.expected is None:
             return
-        head = beside(resource, root)
+        self.doubt(beside(resource, root))
+
+    def doubt(self, head: Resource) -> None:
+        """Have it asked about at the next request, as if it had expired; not while it is being replaced."""
         try:
             epoch = self.catalog.find(head.repository.name, head.key).epoch
         except StoreDown:

@@ -5,107 +5,20 @@ Ask -> (a Format resolves it) -> Resource -> (the engine serves it) -> Entry -> 
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import BinaryIO
+from typing import BinaryIO, Protocol
 
+from app.asked import Ask as Ask
+from app.errors import ArtifactError, NotFound
+from app.repository import UNSIGNED as UNSIGNED
+from app.repository import Kind as Kind
+from app.repository import Repository as Repository
+from app.repository import Signing as Signing
+from app.repository import UpstreamOptions as UpstreamOptions
 
-class Kind(StrEnum):
-    """What a repository is: filled from upstream, published into, or several shown as one."""
-
-    REMOTE = "remote"
-    LOCAL = "local"
-    VIRTUAL = "virtual"
-
-
-@dataclass(frozen=True, slots=True)
-class UpstreamOptions:
-    """How one remote's upstream is dialled; every time limit is in seconds."""
-
-    proxy: str | None = field(default=None, repr=False)  # it and the headers may hold secrets
-    ca_file: str | None = None
-    client_cert: str | None = None
-    client_key: str | None = None
-    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
-    connect_timeout: float = 5.0
-    first_byte_timeout: float = 30.0
-    stall_timeout: float = 30.0
-    max_connections: int = 64
-    max_rate: float | None = None  # requests a second; None is no limit
-    auth_hosts: tuple[str, ...] = ()  # besides the registry's own site, who may be asked for its tokens
-
-
-@dataclass(frozen=True, slots=True)
-class Signing:
-    """What a local repository's indexes are signed with: PEM (RSA) or ASCII armour (OpenPGP), "" for not at all.
-
-    `name` is what clients know an RSA key by: the file in /etc/apk/keys.
-    """
-
-    key: str = field(default="", repr=False)
-    password: str = field(default="", repr=False)
-    name: str = ""
-
-
-UNSIGNED = Signing()
-
-
-@dataclass(frozen=True, slots=True)
-class Repository:
-    """One named repository as remotes.json defines it; TTLs are seconds, None is forever."""
-
-    name: str
-    kind: Kind
-    package: str = "generic"
-    description: str = ""
-    base_urls: tuple[str, ...] = ()  # empty where a mirror list names them
-    metalink: str | None = None  # the URL of a list of mirrors, with the checksum of the index they must have
-    mirrorlist: str | None = None  # the URL of a plain list of mirrors
-    immutable_patterns: tuple[re.Pattern[str], ...] = ()
-    mutable_patterns: tuple[re.Pattern[str], ...] = ()
-    immutable_ttl: float | None = None
-    mutable_ttl: float | None = 3600.0
-    check_mutable_updates: bool = True
-    on_upstream_gone: str = "keep"
-    upstream: UpstreamOptions = field(default_factory=UpstreamOptions)
-    username: str | None = None
-    password: str | None = field(default=None, repr=False)
-    offline: bool = False
-    overwrite: bool = False
-    verify_on_read: bool = False  # stored bytes are hashed each time before they are served
-    members: tuple[str, ...] = ()
-    serves: tuple[str, ...] = ()  # registries answered for where a client names one (?ns=)
-    hosts: tuple[str, ...] = ()  # host names under which clients reach this repository without its name
-    default: bool = False  # answers where neither the path nor ?ns= nor the host names a repository
-    ban_tags: frozenset[str] = frozenset()
-    access: str = ""  # who may read: "" everybody, "authenticated" whoever is known, else a project's name
-    project: str = ""  # whose writers publish into a local repository; "" leaves it to administrators
-    signing: Signing = field(default_factory=lambda: UNSIGNED, repr=False)  # of a local repository's indexes
-    repodata_depth: int = 0  # local rpm: how many directories deep its indexes are; 0 is one for all
-    created: float = 0.0  # unix seconds when it was made through the API; 0 for one of remotes.json
-
-
-@dataclass(frozen=True, slots=True)
-class Ask:
-    """What a client asks for, after the one path check: `path` is decoded and has no leading slash."""
-
-    method: str
-    repository: str
-    path: str
-    query: str = ""
-    headers: Mapping[str, str] = field(default_factory=dict)  # names in lower case
-    request_id: str = "-"
-    url_path: str = ""  # as the client wrote it, for the log
-    # "repository"; "api" adds Content-Disposition and types by suffix; "v2" answers errors in the form of OCI;
-    # "fill" is another node that follows a download, "status" a worker that asks how the fills process is
-    route: str = "repository"
-    protocol: str = "HTTP/1.1"
-    client: str = "-"
-    user: str = ""  # who asks, where that was asked; for the log
-    address: str = ""  # the repository's own URL as the client reaches it, where that was asked; for Format.render
-    started: float = 0.0  # unix seconds
+HERE = "\u2302"  # in a stored document: where the repository's URL belongs (Resource.addressed); no text has it
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,12 +58,61 @@ class Reading:
     """What a format read in an index's body; `links` may be a generator over an open file.
 
     `content_type` where the body knows better than upstream's header; `until` (unix seconds, 0 for never) is
-    when the index itself says that it is no longer to be believed.
+    when the index itself says that it is no longer to be believed; `kept` are more lines of Entry.kept.
     """
 
     links: Iterable[Link] = ()
     content_type: str | None = None
     until: float = 0.0
+    kept: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Located:
+    """Where upstream keeps a file, as its index says: `url` absolute, or relative to the index."""
+
+    url: str
+    digest: Digest | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """One source of a made document: its entry, and its bytes open at their beginning; None where it is not there.
+
+    `error` says why that is, or why the stored copy may be an old one.
+    """
+
+    resource: Resource
+    entry: Entry | None = None
+    file: BinaryIO | None = None
+    error: ArtifactError | None = None
+
+    @property
+    def silent(self) -> bool:
+        """Whether nobody knows what is there: its upstream did not answer."""
+        return self.error is not None and not isinstance(self.error, NotFound)
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """What was made: its type, and what Format.headers will want to know of it (Entry.kept)."""
+
+    content_type: str
+    kept: str = ""
+
+
+class Desk(Protocol):
+    """Where a document is written."""
+
+    def write(self, data: bytes, /) -> object:
+        """More of the document."""
+
+    def beside(self, path: str, content_type: str) -> BinaryIO:
+        """Another file, to be written and closed, that is recorded with the document, as immutable: its path in the
+        same repository should have its checksum in it."""
+
+    def scratch(self) -> BinaryIO:
+        """An empty file for what has to wait, to be written and read again; it goes with the desk."""
 
 
 Headers = tuple[tuple[str, str], ...]
@@ -161,8 +123,9 @@ class Format:
 
     __slots__ = ()
     name: str  # the value of `package` in remotes.json
-    proxied = True  # it can be a remote's; else it is only hosted
+    merged = False  # it can be a virtual's
     dotted = False  # its clients write "." segments: they mean nothing, and are dropped (RFC 3986, 5.2.4)
+    edition = 1  # of what make() writes: raised with every change of it, so that nothing older is served
 
     def resolve(self, repository: Repository, ask: Ask) -> Resource:
         """What `ask.path` is in `repository`; raises Forbidden "blocked_by_pattern"."""
@@ -184,6 +147,37 @@ class Format:
     def render(self, ask: Ask, resource: Resource, body: bytes, kept: str) -> tuple[bytes, str]:
         """What a client is sent for a stored body (Resource.rendered), and the `kept` that goes with it."""
         return body, kept
+
+    def stated(self, ask: Ask, resource: Resource, entry: Entry, body: BinaryIO) -> Literal:
+        """What a client is sent instead of a stored body (Resource.stated)."""
+        raise NotImplementedError
+
+    def asks(self, path: str) -> bool:
+        """Whether a POST to that path of a remote is but a long question, for upstream to answer: nothing changes."""
+        return False
+
+    def named(self, path: str) -> str:
+        """The name of the package that a path is about, as patterns of `owned` and publishers write it; "" where it
+        is about none, or about many."""
+        return ""
+
+    def locate(self, resource: Resource, index: BinaryIO) -> Located | None:
+        """Where upstream keeps it, by the body of Resource.named_in; None where that does not name it.
+
+        Raises ValueError where the body is no such index."""
+        return None
+
+    def needs(self, resource: Resource, found: Sequence[Found]) -> Sequence[Resource]:
+        """What make() has to read besides; asked again with that found too, until it is nothing."""
+        return ()
+
+    def make(self, resource: Resource, found: Sequence[Found], desk: Desk) -> Made:
+        """Write the document of its sources (Resource.sources, in their order, then what needs() named).
+
+        In bounded memory, and always the same of the same. Raises ValueError, naming the repository, where a source
+        is not what it should be; NotFound where, of these sources, there is no such document.
+        """
+        raise NotImplementedError
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,6 +204,7 @@ class Resource:
     listed        a recorded list may know its digest
     whole         its headers depend on its whole body: sent when that is stored, and fetched for a HEAD too
     rendered      small, and not sent as it is stored but as Format.render writes it
+    stated        asked for is not the body but what Format.stated says of it, as its checksum
     head_first    an expired copy is compared by HEAD with the digest that upstream promises, before a GET
     follow_gone   upstream's 404 or 410 ends the stored copy, whatever the repository says
     area          what upstream's access tokens are for (an image's name); with one, challenges are answered
@@ -217,6 +212,16 @@ class Resource:
     vouchers      the paths that begin so are indexes whose stored bodies vouch for this one's digest
     otherwise     asked for where upstream has no such thing
     blank         served where upstream has nothing of this sort
+    sources       it is no upstream's, but made of these by Format.make, whenever one of them has changed
+    among         it is the first of these that is there: the same path in the members of a virtual
+    package       the name that it is about, where a virtual asks for it: a local member that has files of that name,
+                  or a member that owns it, is asked alone
+    named_in      the index that says where upstream keeps it (Format.locate); what that does not name is not there
+    url           where upstream keeps it, if not under its own path
+    beside        recorded when that document was made (Desk.beside)
+    addressed     where its stored body has HERE, a client is sent the URL of the repository that it asked
+    left_out      the members of a virtual that did not answer
+    posted        upstream is asked by a POST of this text; the key has a checksum of it
     """
 
     repository: Repository
@@ -237,6 +242,7 @@ class Resource:
     listed: bool = False
     whole: bool = False
     rendered: bool = False
+    stated: bool = False
     head_first: bool = False
     follow_gone: bool = False
     area: str = ""
@@ -244,6 +250,15 @@ class Resource:
     vouchers: str = ""
     otherwise: Resource | None = None
     blank: Literal | None = None
+    sources: tuple[Resource, ...] = ()
+    among: tuple[Resource, ...] = ()
+    package: str = ""
+    named_in: Resource | None = None
+    url: str = ""
+    beside: Resource | None = None
+    addressed: bool = False
+    left_out: tuple[str, ...] = ()
+    posted: str = field(default="", repr=False)
     rule: str = ""
 
     @property

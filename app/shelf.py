@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import logging
 import time
 from collections.abc import Callable
@@ -15,6 +16,8 @@ from app.freshness import Freshness, judge, outdated
 from app.resource import Entry, Kind, Resource
 from app.stores.blobs import Blobs
 from app.stores.catalog import Catalog, Known
+
+READ_AHEAD = 1 << 17  # bytes
 
 log = logging.getLogger(__name__)
 
@@ -108,6 +111,11 @@ class Shelf:
             return False
         served.file.close()
         return True
+
+
+def buffered(file: BinaryIO) -> BinaryIO:
+    """The same to read in small pieces, or by lines; closing it closes both."""
+    return io.BufferedReader(file, READ_AHEAD) if isinstance(file, io.RawIOBase) else file
 
 
 def _intact(served: Served) -> bool:

@@ -34,6 +34,7 @@ log = logging.getLogger(__name__)
 HELD = 9.0  # seconds to wait for another node's new set: what its commit may take
 COMMIT = 20.0  # seconds in which a set is recorded once nobody has been given the old one for a while
 ELSEWHERE = 10.0  # seconds to wait for another node's fill before fetching beside it
+MAKING = 120.0  # seconds to wait for a document that it makes, which nobody can follow
 
 
 class Unlocked:
@@ -116,7 +117,7 @@ class Turns:
 
     def _await_other(self, fill: Fill, resource: Resource) -> Held | Followed | None:
         """The lock, or a body to follow; None where the fill was settled by what the other node stored."""
-        deadline = time.monotonic() + ELSEWHERE
+        deadline = time.monotonic() + (MAKING if resource.sources else ELSEWHERE)
         while time.monotonic() < deadline:
             if (held := self.lock(fill.name)) is not None:
                 return held

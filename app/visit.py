@@ -22,11 +22,15 @@ from app.errors import (
 )
 from app.fetch import GONE, NO_HEAD, Fetch, Visit, name_of, no_such, refusal, told_before
 from app.fills.fill import Fill, Flights, Stage
-from app.fills.spool import Head, noted
+from app.fills.spool import noted
 from app.freshness import Freshness, forgettable, judge, renewed, rested
+from app.heads import Heads
+from app.locating import Locating
+from app.making import Making
 from app.records import Records
 from app.resource import Digest, Entry, Resource
 from app.sets import Sets
+from app.sources import Sources
 from app.stores.catalog import Known
 from app.turns import Turns
 from app.upstream import Download
@@ -47,6 +51,10 @@ class Visits:
         self.records = Records(fetch, turns)
         self.flights = Flights()
         self.sets = Sets(fetch, self.records, self._fetched)
+        current = Sources(self.shelf, self.flights, self.run).current
+        self.locating = Locating(self.records, self._fetched, current)
+        self.making = Making(self.records, current)
+        self.heads = Heads(fetch, turns, self.records, self.locating)
 
     def run(self, fill: Fill, resource: Resource, known: Known) -> None:
         """Settle or fail the fill; `known.entry` is the old copy that can be served, if there is one."""
@@ -82,48 +90,55 @@ class Visits:
             raise StoreDown("a file of the new set could not be recorded", retry_after=1)
         return fill.entry, True
 
-    def look(self, fill: Fill, resource: Resource, known: Known, old: Entry) -> None:
-        """Settle with whether `old` is still upstream's, by a HEAD: nothing is downloaded, nothing new stored."""
-        held = self.turns.lock(name_of(resource, known.epoch))
-        if held is None:  # a download of it runs, and knows better
-            fill.settle(old, "UPDATING")
-            return
-        try:
-            self._looked(Visit(fill, resource, known, self.fetch.fence(known)), old)
-        finally:
-            held.release()
-
-    def _looked(self, visit: Visit, old: Entry) -> None:
-        """Only what a GET would hear too rests the entry: some upstreams refuse every HEAD and answer GET."""
-        resource, now = visit.resource, self.shelf.clock()
-        try:
-            head = self.fetch.told(resource, old)
-            if head is not None and not _same(old, head):
-                visit.fill.tell(head)
-                return
-            entry, state = renewed(old, now, visit.fence), "REVALIDATED"
-        except (UpstreamError, NotFound, Unavailable) as error:
-            log.warning("HEAD of %s: %s", visit.fill.name, error.message)
-            entry, state = rested(old, resource.ttl, now, visit.fence, retry_after=error.retry_after), "STALE"
-            if not isinstance(error, UpstreamTimeout | UpstreamUnreachable):
-                entry = old
-        if entry is not old:
-            self.records.touch(resource, replace(visit.known, entry=old), entry)
-        visit.fill.settle(entry, state)
-
     # -- under the lock -----------------------------------------------------------------------------------
 
     def _locked(self, fill: Fill, resource: Resource, known: Known) -> None:
         fence = self.fetch.fence(known)  # before what is looked up: whoever changes that later has a newer one
         again = replace(self.shelf.look_again(resource, known), missed=known.missed)
-        if again.entry and judge(again.entry, resource.ttl, self.shelf.clock()) is Freshness.FRESH:
-            fill.settle(again.entry, "HIT")
+        found = again.entry if not resource.sources else None  # of what is made, making.py knows whether it is fresh
+        if found and judge(found, resource.ttl, self.shelf.clock()) is Freshness.FRESH:
+            fill.settle(found, "HIT")
             return
         visit = Visit(fill, self.records.expected(resource), again, fence if again.recorded else 0)
         try:
-            self._decide(visit)
+            self._begin(visit)
         except (UpstreamError, Unavailable) as error:
             self._failed(visit, error)
+
+    def _begin(self, visit: Visit) -> None:
+        if visit.resource.sources:
+            return self.making.run(visit)
+        if visit.resource.beside is not None:
+            return self._beside(visit, visit.resource.beside)
+        try:
+            visit = replace(visit, resource=self.locating.located(visit.resource))
+        except NotFound:
+            return self._gone(visit, 404)
+        return self._decide(visit)
+
+    def _beside(self, visit: Visit, document: Resource) -> None:
+        """What is recorded with a document comes with it, and with it again where it alone was lost."""
+        path = visit.resource.path
+        self._whole(document)
+        again = self.shelf.look_again(visit.resource, visit.known)
+        if again.entry is None and self.making.doubt(document, path):
+            self._whole(document)
+            again = self.shelf.look_again(visit.resource, visit.known)
+        if again.entry is None:
+            raise NotFound("no document that is made here has such a part", upstream_status=404)
+        visit.fill.settle(again.entry, "MISS")
+
+    def _whole(self, document: Resource) -> None:
+        """Bring a made document up to date, however long that takes. Raises as its visit does."""
+        if (served := self.making.assembly.ready(document)) is not None:
+            served.file.close()
+            return
+        known = self.shelf.find(document)
+        name = name_of(document, known.epoch)
+        fill, _ = self.flights.board(name, lambda fill: self._run(fill, document, known))
+        fill.wait_for(Stage.SETTLED)
+        if fill.error is not None:
+            raise fill.error
 
     def _decide(self, visit: Visit) -> None:
         resource, entry = visit.resource, visit.known.entry
@@ -243,7 +258,7 @@ class Visits:
         if recorded:
             self.records.alike(resource, known, entry, links)
         metrics.fill(visit.repository, "stored" if recorded else "unrecorded")
-        there = recorded or resource.whole or not visit.fill.complete
+        there = recorded or resource.whole or resource.index or not visit.fill.complete
         visit.fill.settle(entry if there else None, state)
         if recorded:
             self.records.keep_list(resource, entry, known.epoch)
@@ -281,9 +296,3 @@ class Visits:
         entry = rested(entry, visit.resource.ttl, now, visit.fence, retry_after=error.retry_after)
         self.records.touch(visit.resource, visit.known, entry)
         visit.fill.settle(entry, "STALE")
-
-
-def _same(entry: Entry, head: Head) -> bool:
-    if entry.etag or head.etag:
-        return entry.etag == head.etag
-    return entry.last_modified is not None and entry.last_modified == head.last_modified

@@ -13,6 +13,7 @@ from pathlib import Path
 import click
 
 from bench import (
+    charts,
     entries,
     figures,
     first_byte,
@@ -54,6 +55,7 @@ ITEMS: dict[str, Callable[[Site], Iterable[Figure]]] = {
     "entries": entries.measure,
     "hosted-rpm": hosted_rpm.measure,
     "published": published.measure,
+    "charts": charts.measure,
     "patience": patience.measure,
 }
 BESIDE = "patience"  # waits rather than works, so it runs beside the others

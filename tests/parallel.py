@@ -9,6 +9,8 @@ import pytest
 from xdist.scheduler import LoadScopeScheduling
 
 TOGETHER = (
+    "tests/clients/registries/",
+    "tests/clients/test_virtual_",
     "tests/containers/",
     "tests/conformance/",
     "tests/fleet/",

@@ -40,6 +40,7 @@ class Seen:
     query: str = ""
     headers: Mapping[str, str] = field(default_factory=dict)
     at: float = 0.0
+    body: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +131,15 @@ def requests(connection: socket.socket) -> Iterator[Seen]:
                 return
             pending += received
         head, _, pending = pending.partition(b"\r\n\r\n")
-        yield _seen(head.decode("latin-1"))
+        seen = _seen(head.decode("latin-1"))
+        left = int(seen.headers.get("content-length", "0"))
+        while len(pending) < left:
+            received = connection.recv(65536)
+            if not received:
+                return
+            pending += received
+        body, pending = pending[:left], pending[left:]
+        yield replace(seen, body=body)
 
 
 def _seen(head: str) -> Seen:

@@ -13,6 +13,8 @@ from app import __version__, config, logs, maintenance, paths, repositories
 from app.cli import storage
 from app.cli.context import UNTOLD, catalog_of, every, settings_given, warn
 from app.cli.indexes import reindex
+from app.cli.init import init
+from app.cli.prefetch import prefetch
 from app.cli.pulls import pulls
 from app.cli.why import why
 from app.edge.command import edge
@@ -96,9 +98,10 @@ def flush(remote: str | None, prefix: str, mode: str) -> None:
     """Make remotes ask upstream again. Local repositories are never touched; Redis may be down."""
     settings = settings_given()
     known = repositories.load(settings.config_path)
-    if remote is not None and remote not in known.remotes:
-        raise click.UsageError(f"no remote is called {remote}: there are {', '.join(known.remotes) or 'none'}")
-    names = [remote] if remote is not None else list(known.remotes)
+    cached = [*known.remotes, *known.virtuals]  # of a virtual, what was made of its members
+    if remote is not None and remote not in cached:
+        raise click.UsageError(f"no remote is called {remote}: there are {', '.join(cached) or 'none'}")
+    names = [remote] if remote is not None else cached
     with catalog_of(settings) as catalog:
         done = maintenance.flush(catalog, names, paths.check(prefix.lstrip("/")), expire=mode == "expire")
     verb = "expired" if mode == "expire" else "forgot"
@@ -112,5 +115,5 @@ def flush(remote: str | None, prefix: str, mode: str) -> None:
         warn(maintenance.UNSETTLED)
 
 
-for command in (why, pulls, storage.gc, storage.verify, storage.restore, reindex, edge):
+for command in (init, why, pulls, prefetch, storage.gc, storage.verify, storage.restore, reindex, edge):
     main.add_command(command)

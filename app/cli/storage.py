@@ -6,6 +6,7 @@ import contextlib
 import os
 import sys
 import time
+from functools import partial
 from typing import Any
 
 import click
@@ -16,6 +17,7 @@ from app.cli.indexes import rewrite
 from app.config import Settings
 from app.errors import Conflict, StoreDown
 from app.fills import spool
+from app.formats import FORMATS
 from app.hosting.tidying import tidy
 from app.repositories.directory import Directory
 from app.shelf import Shelf
@@ -172,8 +174,9 @@ def restore(from_store: bool, force: bool) -> None:
             with directory_of(settings, known) as directory:
                 _refuse_hosted(catalog.index, directory)
         names = [each.name for each in every(known)]
-        done = maintenance.restore(catalog, compose.blobs(settings), names, missing.append, warn)
         with directory_of(settings, known) as directory:
+            named = partial(_named, directory)
+            done = maintenance.restore(catalog, compose.blobs(settings), names, missing.append, warn, named)
             indexed = rewrite(settings, catalog, directory, directory.locals)
     for stored in missing:
         warn(f"{stored.repository}/{stored.path}: its bytes are not in the store ({stored.entry.digest})")
@@ -188,3 +191,9 @@ def _refuse_hosted(index: Index, known: Directory) -> None:
     for name in known.locals:
         if index.listing(name, limit=1):
             raise Conflict(f"the database has files of {name} already: --force adds what the journal knows beyond it")
+
+
+def _named(directory: Directory, repository: str, path: str) -> str:
+    """The package of a hosted file, "" where nobody knows the repository."""
+    known = directory.get(repository)
+    return FORMATS[known.package].named(path) if known is not None else ""

@@ -18,10 +18,12 @@ from app.config import Settings
 from app.errors import ArtifactError, StoreDown
 from app.eviction import HOURLY, Evictor
 from app.fills import spool
+from app.hosting import naming
 from app.hosting.index import Indexer
 from app.hosting.sweeping import Sweep
 from app.hosting.tidying import tidy
 from app.maintenance import require_whole
+from app.prefetch.working import Prefetching
 from app.problems import ConfigError
 from app.pruning import Pruning
 from app.shelf import Shelf
@@ -30,6 +32,7 @@ from app.web.carrier import Carrier
 log = logging.getLogger("artifactapi.fills")
 
 STOP = 30.0  # seconds that running responses and fills are given
+LEAVE = 6.0  # seconds for a job to be left to whoever goes on with it
 DESCRIPTORS = 65536  # open files at most, where the system allows so many
 NICE, SESSION_NICE = 10, 5  # beside cold streams hits keep more of their latency (ARCHITECTURE.md has the figures)
 MINUTE = 60.0  # seconds between the making of a spool and its lock, at the very most
@@ -61,10 +64,19 @@ def main() -> int:
     ).start()
     sweep = Sweep(Indexer(shelf, settings.layout.spool), carrier.repositories.get)
     threading.Thread(target=sweep.until, args=(stopping.wait,), name="indexes", daemon=True).start()
+    threading.Thread(
+        target=naming.attempt,
+        args=(shelf.catalog, lambda: carrier.repositories.listed.values()),
+        name="naming",
+        daemon=True,
+    ).start()
+    prefetching = Prefetching(carrier.engine, carrier.repositories.get)
+    (ahead := threading.Thread(target=prefetching.until, args=(stopping.wait,), name="jobs", daemon=True)).start()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
     signal.signal(signal.SIGHUP, lambda *_: _reload(carrier, settings))
     carrier.serve(_listener(settings), stopping)
+    ahead.join(LEAVE)
     drained = carrier.drain(STOP)
     evictor.close()
     pruning.close()

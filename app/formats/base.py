@@ -17,6 +17,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from app.errors import BadRequest, Forbidden
+from app.formats.virtual import among
 from app.paths import LONGEST, check
 from app.resource import Ask, Digest, Format, Kind, Link, Repository, Resource
 
@@ -89,9 +90,12 @@ class PathRules(Format):
 
     name: str
     rules: tuple[Rule, ...] = ()
+    merged: bool = False
 
     def resolve(self, repository: Repository, ask: Ask) -> Resource:
         """See Format; the query is dropped, for none of these ecosystems gives it a meaning."""
+        if repository.kind is Kind.VIRTUAL:
+            return among(self, repository, ask)
         if repository.kind is Kind.LOCAL:
             said = "local: kept as it was published"
             return Resource(repository, ask.path, ask.path, immutable=True, html=True, format=self, rule=said)

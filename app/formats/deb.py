@@ -17,23 +17,23 @@ Source: deb822(5), sources.list(5), apt-secure(8), the wiki page DebianRepositor
 
 from __future__ import annotations
 
-import datetime
-import email.utils
 import itertools
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import BinaryIO
 
+from app.formats import deb_merged
 from app.formats.base import MOST_LISTED, MOST_MEMBERS, PathRules, at_most, checksum, rule, within
-from app.formats.deb822 import fields, stanzas, unsigned
+from app.formats.companions import companion
+from app.formats.deb822 import stanzas
+from app.formats.deb_release import ALGORITHMS, Said, by_hash, files, seconds, text
+from app.formats.deb_release import said as release_said
+from app.formats.merging import beside, chosen
 from app.formats.packed import unpacked
-from app.resource import Digest, Link, Reading, Resource, Role
+from app.resource import Ask, Desk, Digest, Found, Kind, Link, Made, Reading, Repository, Resource, Role
 
-# As apt names them, the preferred first: a stored body's sha256 is known without reading it again. MD5Sum is left
-# out, it proves nothing.
-_ALGORITHMS = ("SHA256", "SHA512", "SHA1")
 _ABOVE = 4  # directories that are looked at
-_LONGEST = 16 << 20  # bytes of an InRelease; large suites have some hundred KiB
 
 _BY_HASH = (
     r"by-hash/(?=(?:MD5Sum/[0-9a-f]{32}|SHA1/[0-9a-f]{40}|SHA256/[0-9a-f]{64}|SHA512/[0-9a-f]{128})$)"
@@ -46,22 +46,55 @@ _BINARY, _SOURCE = rf"(?P<dir>{_COMPONENT}binary-[^/]+/)", rf"(?P<dir>{_COMPONEN
 _SUFFIX = r"(?:\.(?:gz|xz|bz2|zst))?"
 _FLAT = r"(?P<dir>(?:.*/)?)(?P<kind>Packages|Sources)"
 
+_OF_COMPONENT = re.compile(_DISTS + r".+/(?:binary-[^/]+|source)/Release")
+_SUITE = rf"(?P<suite>{_DISTS}(?:[^/]+/)+?)[^/]+/binary-[^/]+/|(?P<flat>(?:.*/)?)"
+_MERGED = re.compile(rf"(?:{_SUITE})by-hash/SHA256/[0-9a-f]{{64}}")
+_FILE = re.compile(r"(?:.*/)?(?P<name>[^/_]+)_[^/]*\.(?:[ud]?deb)")
+
 _PACKAGE = re.compile(rb"^Package[ \t]*:", re.MULTILINE | re.IGNORECASE)
 _FILENAME = re.compile(rb"^Filename:[ \t]*(\S+)", re.MULTILINE | re.IGNORECASE)
 _DIRECTORY = re.compile(rb"^Directory:[ \t]*(\S+)", re.MULTILINE | re.IGNORECASE)
 _SUMS = tuple(
     (name.lower(), re.compile(rb"^%b:[ \t]*([0-9a-fA-F]+)[ \t\r]*$" % name.encode(), re.MULTILINE | re.IGNORECASE))
-    for name in _ALGORITHMS
+    for name in ALGORITHMS
 )
 _SOURCE_SUMS = tuple(
     (name.lower(), re.compile(rb"^Checksums-%b:[^\n]*\n((?:[ \t][^\n]*\n?)+)" % name.encode(), re.M | re.I))
-    for name in _ALGORITHMS
+    for name in ALGORITHMS
 )
 
 
 class _Deb(PathRules):
     __slots__ = ()
     dotted = True  # `deb URL ./` makes apt ask for URL/./InRelease
+
+    def resolve(self, repository: Repository, ask: Ask) -> Resource:
+        """See Format."""
+        if repository.kind is not Kind.VIRTUAL:
+            return super().resolve(repository, ask)
+        name = ask.path.rpartition("/")[2]
+        if name in ("InRelease", "Release") and not _OF_COMPONENT.fullmatch(ask.path):
+            return deb_merged.head(self, repository, ask.path)
+        if name in ("Release.gpg", "Release.key"):
+            return companion(deb_merged.head(self, repository, ask.path[:-4]), ask.path)
+        match = _MERGED.fullmatch(ask.path)
+        if match is None:
+            return chosen(self, repository, ask)
+        head = deb_merged.head(self, repository, f"{match['suite'] or match['flat']}Release")
+        return beside(super().resolve(replace(repository, kind=Kind.REMOTE), ask), head, ask)
+
+    def named(self, path: str) -> str:
+        """See Format: <name>_<version>_<arch>.deb."""
+        match = _FILE.fullmatch(path)
+        return match["name"] if match else ""
+
+    def needs(self, resource: Resource, found: Sequence[Found]) -> Sequence[Resource]:
+        """See Format."""
+        return deb_merged.needs(resource, found)
+
+    def make(self, resource: Resource, found: Sequence[Found], desk: Desk) -> Made:
+        """See Format."""
+        return deb_merged.make(resource, found, desk)
 
     def read(self, resource: Resource, body: BinaryIO) -> Reading:
         """See Format; where a body that is named by its checksum is no list of packages, `links` is ()."""
@@ -179,6 +212,7 @@ DEB = _Deb(
         ),
         rule(r".*\.(?:gpg|asc|pgp|key)", "a key", own=True),
     ),
+    merged=True,
 )
 
 
@@ -186,59 +220,31 @@ DEB = _Deb(
 
 
 def _release(path: str, body: BinaryIO) -> Reading:
-    said = fields(unsigned(_text(b"".join(unpacked(body, _LONGEST)))))
-    if not {"md5sum", "sha1", "sha256", "sha512"} & said.keys():
-        raise ValueError("lists no files")
+    said = release_said(body)
     links = tuple(at_most(MOST_MEMBERS, _members(path, said)))
     if not path.endswith("InRelease"):
         links += (Link(f"{path}.gpg", None, Role.MEMBER, ".gpg", signs=True),)
     until = said.get("valid-until")
-    return Reading(links, until=_seconds(until[0]) if until else 0.0)
+    return Reading(links, until=seconds(until[0]) if until else 0.0)
 
 
-def _text(data: bytes) -> str:
-    """Without an error for the byte of another encoding in a description; no path can have one (paths.check)."""
-    return data.decode(errors="surrogateescape")
-
-
-def _members(path: str, said: dict[str, list[str]]) -> Iterator[Link]:
+def _members(path: str, said: Said) -> Iterator[Link]:
     """Each file under its plain name, with the preferred checksum, and under every by-hash name it has.
 
     Files of one content in one directory have one name by hash: a slot each.
     """
     directory = path[: path.rfind("/") + 1]
-    by_hash = said.get("acquire-by-hash", [""])[0].lower() == "yes"
     slots: set[str] = set()
-    for algorithm in _ALGORITHMS:
-        for slot, digest in _files(said.get(algorithm.lower(), [])[1:], algorithm.lower()):
+    for algorithm in ALGORITHMS:
+        for slot, digest in files(said.get(algorithm.lower(), [])[1:], algorithm.lower()):
             if (member := within(directory, slot)) is None:
                 continue
             if slot not in slots:
                 slots.add(slot)
                 yield Link(member, digest, Role.MEMBER, slot)
-            if by_hash:
+            if by_hash(said):
                 name = f"{member[: member.rfind('/') + 1]}by-hash/{algorithm}/{digest.value}"
                 yield Link(name, digest, Role.MEMBER, f"{slot} by-hash/{algorithm}")
-
-
-def _files(lines: list[str], algorithm: str) -> Iterator[tuple[str, Digest]]:
-    """The (path, digest) of lines "<hex> <size> <path>"."""
-    for line in lines:
-        try:
-            value, _, name = line.split()
-        except ValueError:
-            raise ValueError("has a line that names no file") from None
-        if (digest := checksum(algorithm, value)) is not None:
-            yield name, digest
-
-
-def _seconds(date: str) -> float:
-    """Unix seconds of an RFC 5322 date, in UTC where it names no zone; ValueError where it is none."""
-    try:
-        found = email.utils.parsedate_to_datetime(date)
-        return (found if found.tzinfo else found.replace(tzinfo=datetime.UTC)).timestamp()
-    except (ValueError, TypeError, IndexError, OverflowError):
-        raise ValueError("has a date that is none") from None
 
 
 # -- Packages, Sources ------------------------------------------------------------------------------------
@@ -255,7 +261,7 @@ def _bases(directory: str) -> tuple[str, ...]:
 
 def _listed(bases: tuple[str, ...], found: Iterator[bytes], sources: bool) -> Iterator[Link]:
     for stanza in found:
-        for name, digest in _source_files(stanza) if sources else _package(stanza):
+        for name, digest in _sourcefiles(stanza) if sources else _package(stanza):
             for base in bases:
                 path = within(base, name)
                 if path is not None and path.startswith((bases[0], f"{base}pool/")):
@@ -268,15 +274,15 @@ def _package(stanza: bytes) -> Iterator[tuple[str, Digest]]:
         return
     for algorithm, pattern in _SUMS:
         if (value := pattern.search(stanza)) and (digest := checksum(algorithm, value[1].decode())):
-            yield _text(name[1]), digest
+            yield text(name[1]), digest
             return
 
 
-def _source_files(stanza: bytes) -> Iterator[tuple[str, Digest]]:
+def _sourcefiles(stanza: bytes) -> Iterator[tuple[str, Digest]]:
     directory = _DIRECTORY.search(stanza)
     for algorithm, pattern in _SOURCE_SUMS:
         if sums := pattern.search(stanza):
-            start = f"{_text(directory[1])}/" if directory else ""
-            for name, digest in _files(_text(sums[1]).strip().split("\n"), algorithm):
+            start = f"{text(directory[1])}/" if directory else ""
+            for name, digest in files(text(sums[1]).strip().split("\n"), algorithm):
                 yield start + name, digest
             return

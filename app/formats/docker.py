@@ -15,17 +15,31 @@ Source: OCI distribution-spec 1.1 (Pull, Content Discovery, Registry Proxying).
 from __future__ import annotations
 
 import urllib.parse
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import BinaryIO
 
-from app.errors import BadRequest, Forbidden
+from app.errors import BadRequest, Forbidden, NotFound
 from app.formats.base import matching
 from app.formats.oci_accept import negotiated
 from app.formats.oci_lists import KEPT, OF_REFERRERS, PAGING, canonical, list_headers, namespace, paged, upstreams
 from app.formats.oci_manifests import INDEX, MANIFEST_TYPES, SCHEMA1, read_manifest, read_referrers
 from app.formats.oci_names import CATALOG, Endpoint, Target, digest_of, parse, referrers_tag, valid_name
-from app.resource import Ask, Digest, Format, Headers, Kind, Literal, Reading, Repository, Resource
+from app.formats.oci_virtual import all_tags, following, of_virtual
+from app.resource import (
+    Ask,
+    Desk,
+    Digest,
+    Format,
+    Found,
+    Headers,
+    Kind,
+    Literal,
+    Made,
+    Reading,
+    Repository,
+    Resource,
+)
 
 __all__ = ["CATALOG", "DOCKER", "NO_REFERRERS", "Docker", "Endpoint", "Target", "parse", "valid_name"]
 
@@ -46,9 +60,12 @@ class Docker(Format):
 
     __slots__ = ()
     name = "docker"
+    merged = True
 
     def resolve(self, repository: Repository, ask: Ask) -> Resource:
         """See Format; raises also what parse() and canonical() do, and Forbidden "banned_tag"."""
+        if repository.kind is Kind.VIRTUAL:
+            return of_virtual(self, repository, ask, parse(ask.path))
         if repository.kind is Kind.LOCAL:
             return _hosted(self, repository, parse(ask.path))
         target = _upstream(repository, parse(ask.path))
@@ -101,6 +118,22 @@ class Docker(Format):
     def render(self, ask: Ask, resource: Resource, body: bytes, kept: str) -> tuple[bytes, str]:
         """See Format: tag lists alone."""
         return paged(ask, resource, body, kept)
+
+    def named(self, path: str) -> str:
+        """See Format: an image's name."""
+        try:
+            return parse(path).name
+        except (NotFound, BadRequest):
+            return ""
+
+    def needs(self, resource: Resource, found: Sequence[Found]) -> Sequence[Resource]:
+        """See Format: the pages that follow."""
+        return following(found)
+
+    def make(self, resource: Resource, found: Sequence[Found], desk: Desk) -> Made:
+        """See Format: a list of tags."""
+        desk.write(all_tags(found))
+        return Made("application/json")
 
 
 DOCKER = Docker()

@@ -4,4 +4,4 @@ from __future__ import annotations
 
 from app.formats.base import PathRules
 
-GENERIC = PathRules("generic")
+GENERIC = PathRules("generic", merged=True)

@@ -132,6 +132,14 @@ def _next(ask: Ask, resource: Resource, link: str) -> str:
     return f"{page}&{_encoded({'ns': meant})}" if page and meant else page
 
 
+def next_page(resource: Resource, kept: str) -> str:
+    """The query of upstream's page after this one, "" where there is none."""
+    lines = (line.partition(": ") for line in kept.split("\n"))
+    links = [value for name, _, value in lines if name.lower() == "link"]
+    pages = (_page(target, resource) for link in links for target in _targets(link))
+    return next((each for each in pages if each not in ("", resource.query)), "")
+
+
 def _targets(link: str) -> Iterator[str]:
     """The targets of relation "next" in a Link header."""
     for target, parameters in _LINK.findall(link):

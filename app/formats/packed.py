@@ -6,6 +6,7 @@ Memory is bounded whatever the bytes say; time is, by LIMIT.
 from __future__ import annotations
 
 import bz2
+import io
 import lzma
 import zlib
 from collections.abc import Callable, Iterator
@@ -98,6 +99,26 @@ def unpacked(body: BinaryIO, limit: int = LIMIT) -> Iterator[bytes]:
         yield from _counted(_joined(head, pieces) if decoder is None else _members(decoder, head, pieces), limit)
     except (EOFError, OSError, zlib.error, lzma.LZMAError, zstandard.ZstdError) as error:
         raise ValueError(f"cannot be unpacked: {error}") from error
+
+
+class Poured(io.RawIOBase):
+    """Pieces as a file to be read once."""
+
+    def __init__(self, pieces: Iterator[bytes]) -> None:
+        self._pieces, self._rest = pieces, memoryview(b"")
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, into: bytearray | memoryview) -> int:  # type: ignore[override]
+        while not self._rest:
+            piece = next(self._pieces, None)
+            if piece is None:
+                return 0
+            self._rest = memoryview(piece)
+        taken = min(len(into), len(self._rest))
+        into[:taken], self._rest = self._rest[:taken], self._rest[taken:]
+        return taken
 
 
 def _pieces(body: BinaryIO) -> Iterator[bytes]:

@@ -1,7 +1,7 @@
 """The pages of a Python package index: what they say, and how it is written, in HTML and in JSON.
 
 Source: PEP 503 (links, data-gpg-sig), 592 (yanked), 629 and 691 (versions, JSON), 700 (versions, size, upload-time),
-714 (core-metadata, and the name it had before).
+708 (tracks, alternate-locations), 714 (core-metadata, and the name it had before), 740 (provenance), 792 (status).
 """
 
 from __future__ import annotations
@@ -9,71 +9,96 @@ from __future__ import annotations
 import html
 import json
 import urllib.parse
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 VERSION = "1.1"  # of the API: what PEP 700 added to 1.0
+_OURS: Mapping[str, object] = {"api-version": VERSION}
 
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """One file of a project. `url` may be relative to the page; digests are in hex by hashlib's names; `uploaded` in
-    unix seconds; `yanked` is None or the reason, which may be ""; `metadata` are digests of `<url>.metadata`, None
-    where that is not to be had."""
+    """One file of a project. `url` may be relative to the page; digests are in hex by hashlib's names; `uploaded` as
+    PEP 700 writes a time (moment()); `yanked` is None or the reason, which may be ""; `metadata` are digests of
+    `<url>.metadata`, None where that is not to be had; `signed` is None where nobody says whether there is
+    `<url>.asc`; `provenance` is a URL like `url`; `more` is what else a JSON page says of it."""
 
     name: str
     url: str
     digests: Mapping[str, str]
     size: int | None = None
-    uploaded: float | None = None
+    uploaded: str = ""
     requires_python: str = ""
     yanked: str | None = None
     metadata: Mapping[str, str] | None = None
-    signed: bool = False
+    signed: bool | None = False
+    provenance: str = ""
+    more: Mapping[str, object] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Project:
-    """A project's page; `name` is normalised."""
+    """A project's page; `name` is normalised, `versions` None where nobody lists them all; `meta` and `more` are
+    what a JSON page has under "meta" and beside it. `files` are read once."""
 
     name: str
-    versions: Sequence[str] = ()
-    files: Sequence[File] = field(default_factory=tuple)
+    versions: Sequence[str] | None = ()
+    files: Iterable[File] = field(default_factory=tuple)
+    meta: Mapping[str, object] = field(default_factory=lambda: _OURS)
+    more: Mapping[str, object] = field(default_factory=dict)
 
 
-def project_json(project: Project) -> bytes:
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A project in the list of all; `more` is what else a JSON page says of it."""
+
+    name: str
+    more: Mapping[str, object] = field(default_factory=dict)
+
+
+def project_json(project: Project) -> Iterator[bytes]:
     """PEP 691 and 700."""
-    files = [_object(each) for each in project.files]
-    return _json({"name": project.name, "versions": list(project.versions), "files": files})
+    head: dict[str, object] = {"meta": project.meta, "name": project.name}
+    if project.versions is not None:
+        head["versions"] = list(project.versions)
+    return _json({**head, **project.more}, "files", map(_object, project.files))
 
 
-def project_html(project: Project) -> bytes:
+def project_html(project: Project) -> Iterator[bytes]:
     """PEP 503; the same page serves as text/html and as version 1 of the API."""
-    return _html(f"Links for {project.name}", (_link(each) for each in project.files))
+    return _html(f"Links for {project.name}", _metas(project), (_link(each) for each in project.files))
 
 
-def root_json(names: Iterable[str]) -> bytes:
+def root_json(names: Iterable[Listed], meta: Mapping[str, object] = _OURS) -> Iterator[bytes]:
     """The list of all projects."""
-    return _json({"projects": [{"name": name} for name in names]})
+    return _json({"meta": meta}, "projects", ({"name": each.name, **each.more} for each in names))
 
 
-def root_html(names: Iterable[str]) -> bytes:
+def root_html(names: Iterable[Listed], meta: Mapping[str, object] = _OURS) -> Iterator[bytes]:
     """The list of all projects."""
-    return _html("Simple index", (f'<a href="{html.escape(name)}/">{html.escape(name)}</a>' for name in names))
+    links = (f'<a href="{html.escape(each.name)}/">{html.escape(each.name)}</a>' for each in names)
+    return _html("Simple index", _metas(Project("", meta=meta)), links)
 
 
 def _object(file: File) -> Mapping[str, object]:
     metadata = file.metadata if file.metadata is not None else False
+    if metadata == {}:
+        metadata = True
     found: dict[str, object] = {"filename": file.name, "url": file.url, "hashes": dict(file.digests)}
     if file.size is not None:
         found["size"] = file.size
-    if file.uploaded is not None:
-        found["upload-time"] = moment(file.uploaded)
+    if file.uploaded:
+        found["upload-time"] = file.uploaded
     if file.requires_python:
         found["requires-python"] = file.requires_python
     found["yanked"] = (file.yanked or True) if file.yanked is not None else False
-    return found | {"core-metadata": metadata, "dist-info-metadata": metadata, "gpg-sig": file.signed}
+    found |= {"core-metadata": metadata, "dist-info-metadata": metadata}
+    if file.signed is not None:
+        found["gpg-sig"] = file.signed
+    if file.provenance:
+        found["provenance"] = file.provenance
+    return {**found, **file.more}
 
 
 def _link(file: File) -> str:
@@ -85,6 +110,8 @@ def _link(file: File) -> str:
         said["data-yanked"] = file.yanked
     if file.signed:
         said["data-gpg-sig"] = "true"
+    if file.provenance:
+        said["data-provenance"] = file.provenance
     fragment = _fragment(file.digests)
     target = urllib.parse.urldefrag(file.url).url + (f"#{fragment}" if fragment else "")
     lines = "".join(f' {name}="{html.escape(value)}"' for name, value in said.items())
@@ -97,15 +124,42 @@ def _fragment(digests: Mapping[str, str]) -> str:
     return f"{name}={digests[name]}" if name else ""
 
 
-def _html(title: str, links: Iterable[str]) -> bytes:
-    head = f'<meta name="pypi:repository-version" content="{VERSION}">\n<title>{html.escape(title)}</title>'
-    body = "".join(f"{link}<br>\n" for link in links)
-    text = f'<!DOCTYPE html>\n<html lang="en">\n<head>\n{head}\n</head>\n<body>\n{body}</body>\n</html>\n'
+def _metas(project: Project) -> Iterator[tuple[str, str]]:
+    """What a JSON page says beside its files, as far as a page of HTML can."""
+    yield "repository-version", str(project.meta.get("api-version", VERSION))
+    status = project.more.get("project-status")
+    if isinstance(status, Mapping):
+        found = (("project-status", status.get("status")), ("project-status-reason", status.get("reason")))
+        yield from ((name, value) for name, value in found if isinstance(value, str))
+    for name, urls in (
+        ("tracks", project.meta.get("tracks")),
+        ("alternate-locations", project.more.get("alternate-locations")),
+    ):
+        yield from ((name, url) for url in (urls if isinstance(urls, list) else ()) if isinstance(url, str))
+
+
+def _html(title: str, metas: Iterable[tuple[str, str]], links: Iterable[str]) -> Iterator[bytes]:
+    said = "".join(f'<meta name="pypi:{name}" content="{html.escape(value)}">\n' for name, value in metas)
+    head = f"{said}<title>{html.escape(title)}</title>"
+    yield _text(f'<!DOCTYPE html>\n<html lang="en">\n<head>\n{head}\n</head>\n<body>\n')
+    yield from (_text(f"{link}<br>\n") for link in links)
+    yield b"</body>\n</html>\n"
+
+
+def _text(text: str) -> bytes:
     return text.encode("utf-8", "xmlcharrefreplace")
 
 
-def _json(document: Mapping[str, object]) -> bytes:
-    return json.dumps({"meta": {"api-version": VERSION}, **document}, separators=(",", ":")).encode("ascii")
+def _json(head: Mapping[str, object], name: str, items: Iterable[Mapping[str, object]]) -> Iterator[bytes]:
+    """The members of `head`, and as the last one an array."""
+    yield _dumped(head)[:-1] + f',"{name}":['.encode()
+    for number, each in enumerate(items):
+        yield (b"," if number else b"") + _dumped(each)
+    yield b"]}"
+
+
+def _dumped(value: Mapping[str, object]) -> bytes:
+    return json.dumps(value, separators=(",", ":"), allow_nan=False).encode("ascii")
 
 
 def moment(time: float) -> str:

@@ -10,26 +10,59 @@ Source: createrepo_c's layout; zypper's media.1 and the installer's .treeinfo st
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import BinaryIO
 
-from app.formats.base import ALGORITHMS, MOST_LISTED, MOST_MEMBERS, PathRules, at_most, checksum, rule, within
+from app.formats import rpm_merged
+from app.formats.base import ALGORITHMS, MOST_LISTED, MOST_MEMBERS, PathRules, at_most, rule, within
+from app.formats.companions import companion
+from app.formats.merging import beside, chosen
 from app.formats.packed import unpacked
-from app.formats.xml import Attributes, parsed
-from app.resource import Digest, Link, Reading, Resource, Role
+from app.formats.rpm_rows import Rows, rows
+from app.formats.xml import parsed
+from app.resource import Ask, Desk, Found, Kind, Link, Made, Reading, Repository, Resource, Role
 
 # createrepo_c puts the checksum (md5 too) of the file as stored (compressed) before its name: <hex>-primary.xml.zst
 _CHECKSUM = f"(?P<digest>{'|'.join(f'[0-9a-f]{{{length}}}' for length in (32, *ALGORITHMS))})"
 _IN = r"(?P<dir>(?:.*/)?)repodata/"
-_PRIMARY = r"primary\.xml(?:\.(?:gz|bz2|xz|zst))?"
+_PRIMARY = r"(?:merged-)?primary\.xml(?:\.(?:gz|bz2|xz|zst))?"
 _HEAD = r"\g<dir>repodata/repomd.xml"
 _LIST = r"\g<dir>repodata#primary"
-
-_LONGEST = 16 << 20  # bytes of a repomd.xml; real ones have a few KiB
+_SET = re.compile(rf"{_IN}(?:repomd\.xml(?P<suffix>\.asc|\.key)?|[0-9a-f]{{64}}-{rpm_merged.NAMED}[^/]+)")
+_FILE = re.compile(r"(?:.*/)?(?P<name>[^/]+)-[^/-]+-[^/-]+\.[^/.-]+\.d?rpm")
 
 
 class _Rpm(PathRules):
     __slots__ = ()
+
+    def resolve(self, repository: Repository, ask: Ask) -> Resource:
+        """See Format."""
+        if repository.kind is not Kind.VIRTUAL:
+            return super().resolve(repository, ask)
+        match = _SET.fullmatch(ask.path)
+        if match is None:
+            return chosen(self, repository, ask)
+        head = rpm_merged.head(self, repository, match["dir"])
+        if ask.path == head.path:
+            return head
+        if match["suffix"]:
+            return companion(head, ask.path)
+        return beside(super().resolve(replace(repository, kind=Kind.REMOTE), ask), head, ask)
+
+    def named(self, path: str) -> str:
+        """See Format: <name>-<version>-<release>.<arch>.rpm."""
+        match = _FILE.fullmatch(path)
+        return match["name"] if match else ""
+
+    def needs(self, resource: Resource, found: Sequence[Found]) -> Sequence[Resource]:
+        """See Format."""
+        return rpm_merged.needs(resource, found)
+
+    def make(self, resource: Resource, found: Sequence[Found], desk: Desk) -> Made:
+        """See Format."""
+        return rpm_merged.make(resource, found, desk)
 
     def read(self, resource: Resource, body: BinaryIO) -> Reading:
         """See Format: the members of a repomd, or the packages of a primary."""
@@ -98,12 +131,13 @@ RPM = _Rpm(
         ),
         rule(r".*\.d?rpm", "a package", immutable=True, listed=True),
     ),
+    merged=True,
 )
 
 
 def _members(path: str, directory: str, body: BinaryIO) -> Iterator[Link]:
     """One link for each <data> (two may name one file), then the companions that no repomd names."""
-    for slot, digest, href in parsed(unpacked(body, _LONGEST), "repomd", _Data()):
+    for slot, digest, href in rows(body):
         if (member := within(directory, href)) is not None:
             yield Link(member, digest, Role.MEMBER, slot)
     yield Link(f"{path}.asc", None, Role.MEMBER, ".asc", signs=True)
@@ -111,36 +145,6 @@ def _members(path: str, directory: str, body: BinaryIO) -> Iterator[Link]:
 
 
 def _packages(directory: str, body: BinaryIO) -> Iterator[Link]:
-    for _, digest, href in parsed(unpacked(body), "metadata", _Data("package")):
+    for _, digest, href in parsed(unpacked(body), "metadata", Rows("package")):
         if digest is not None and (package := within(directory, href)) is not None:
             yield Link(package, digest)
-
-
-_Row = tuple[str, Digest | None, str]  # type, digest, href
-
-
-class _Data:
-    """The rows of a repomd (<data type>) or of a primary (<package type>)."""
-
-    def __init__(self, element: str = "data") -> None:
-        self._element = element
-        self._type = self._algorithm = self._href = self._value = ""
-        self.names = frozenset((element, "checksum", "location"))
-
-    def start(self, name: str, attributes: Attributes) -> None:
-        """An element begins; a location of another repository (xml:base) is none of ours."""
-        if name == "location":
-            self._href = "" if "xml:base" in attributes else attributes.get("href", "")
-        elif name == "checksum":
-            self._algorithm = attributes.get("type", "").lower()
-        elif name == self._element:
-            self._type, self._algorithm, self._href, self._value = attributes.get("type", ""), "", "", ""
-
-    def end(self, name: str, text: str) -> _Row | None:
-        """An element ends: a row where it is the row's own."""
-        if name == "checksum":
-            self._value = text.strip()
-        if name != self._element or not self._href:
-            return None
-        algorithm = "sha1" if self._algorithm == "sha" else self._algorithm  # createrepo's old name for it
-        return self._type, checksum(algorithm, self._value), self._href

@@ -10,7 +10,8 @@ from app.hosting.base import Host
 # Loaded at their first use: some need large libraries, and only who publishes needs those.
 _HOSTS = {
     name: f"app.hosting.{name}" for name in ("generic", "rpm", "apk", "deb", "docker", "maven", "pypi", "npm", "helm")
-}
+} | {"go": "app.hosting.generic"}  # the files of a static proxy (go.dev/ref/mod, "Serving modules directly")
+HOSTED = frozenset(_HOSTS)
 
 
 @cache

@@ -9,25 +9,20 @@ Source: apk-tools, src/app_index.c, src/extract_v2.c; abuild, abuild-sign.
 
 from __future__ import annotations
 
-import gzip
-import hashlib
 import shutil
-import tarfile
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 
 from app.errors import BadRequest
-from app.hosting import apk_package, apk_signature
+from app.formats import apk_index, apk_signature
+from app.formats.apk_index import INDEX, key_name
+from app.hosting import apk_package
 from app.hosting.apk_package import NOARCH, Package
 from app.hosting.archives import judged
 from app.hosting.base import BINARY, Accepted, Build, Built, Contents, Described, New, PackageHost, Post
-from app.resource import Repository
 
-INDEX = "APKINDEX.tar.gz"
-LONGEST_DESCRIPTION = 160  # bytes that apk shows
-_BLOCK = 512
 ARCHITECTURES = frozenset(  # doc/apk-package.5
     (
         *("aarch64", "arc700", "archs", "armeb", "armel", "armhf", "armv7", "loongarch64", "loongarchx32", "mips"),
@@ -76,11 +71,6 @@ class _Apk(PackageHost):
 HOST = _Apk()
 
 
-def key_name(repository: Repository) -> str:
-    """The file in /etc/apk/keys by which clients verify."""
-    return repository.signing.name or f"{repository.name}.rsa.pub"
-
-
 def _directory(post: Post, package: Package) -> str:
     """Where the package belongs; BadRequest where the request says otherwise."""
     above, _, last = post.path.rstrip("/").rpartition("/")
@@ -110,42 +100,18 @@ def _right(directory: str, package: Package) -> str:
 
 
 def _index(build: Build, entries: Iterator[str]) -> Iterator[Built]:
-    packed, signing = _packed(build, entries), build.repository.signing
+    text, packed, signing = build.scratch(), build.scratch(), build.repository.signing
+    with text.open("w+b") as file, packed.open("wb") as into:
+        for entry in entries:
+            file.write(f"{entry}\n".encode())
+        digest = apk_index.pack(build.repository, file, into)
     if not signing.key:
         yield Built(f"{build.scope}/{INDEX}", packed, "application/gzip")
         return
     name = key_name(build.repository)
     yield Built(f"{build.scope}/{name}", apk_signature.public_key(signing), "application/x-pem-file")
-    with packed.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").digest()
-    member = f".SIGN.{apk_signature.ALGORITHM}.{name}"
-    signature = gzip.compress(_member(member, apk_signature.signature(signing, digest)), mtime=0)
+    signature = apk_index.signature(build.repository, digest)
     yield Built(f"{build.scope}/{INDEX}", _behind(signature, packed, build.scratch()), "application/gzip")
-
-
-def _packed(build: Build, entries: Iterator[str]) -> Path:
-    """The index as one gzip member, ended by the tar's end mark."""
-    text, packed = build.scratch(), build.scratch()
-    with text.open("wb") as file:
-        for entry in entries:
-            file.write(f"{entry}\n".encode())
-        size = file.tell()
-    words = (build.repository.description or build.repository.name).replace("\n", " ").encode()
-    with packed.open("wb") as file, gzip.GzipFile("", "wb", 6, file, mtime=0) as tar, text.open("rb") as index:
-        tar.write(_member("DESCRIPTION", words[:LONGEST_DESCRIPTION]) + _header("APKINDEX", size))
-        shutil.copyfileobj(index, tar, 1 << 20)
-        tar.write(b"\0" * (-size % _BLOCK + 2 * _BLOCK))
-    return packed
-
-
-def _header(name: str, size: int) -> bytes:
-    member = tarfile.TarInfo(name)
-    member.size, member.uname, member.gname = size, "root", "root"
-    return member.tobuf(tarfile.USTAR_FORMAT)
-
-
-def _member(name: str, body: bytes) -> bytes:
-    return _header(name, len(body)) + body + b"\0" * (-len(body) % _BLOCK)
 
 
 def _behind(head: bytes, tail: Path, into: Path) -> Path:

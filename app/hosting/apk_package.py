@@ -17,8 +17,8 @@ from dataclasses import dataclass, field
 from typing import BinaryIO
 
 from app.formats.packed import PIECE
+from app.formats.tar import files
 from app.hosting.archives import Limits, content, gzip_member
-from app.hosting.tar import files
 
 NOARCH = "noarch"
 _CONTROL = Limits(unpacked=8 << 20, members=100)

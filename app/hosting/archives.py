@@ -13,29 +13,19 @@ import re
 import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import BinaryIO, cast
 
 from app.errors import Unprocessable
-from app.formats.packed import PIECE, unpacked
+from app.formats.limits import LIMITS as LIMITS
+from app.formats.limits import Limits as Limits
+from app.formats.limits import content as content
+from app.formats.packed import PIECE, Poured, unpacked
 
 AR = b"!<arch>\n"
 _AR_HEADER = re.compile(rb"([\x20-\x7e]{16})[\x20-\x7e]{32}([0-9]{1,10}) *`\n")
 _AR_SIZE = 60
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """How much may be looked at: bytes once unpacked, times what they were packed (below GRACE nobody asks),
-    members, and bytes of a name."""
-
-    unpacked: int = 16 << 20
-    ratio: int = 200
-    members: int = 10_000
-    name: int = 1024
-
-
-LIMITS = Limits()
 GRACE = 1 << 20
 
 
@@ -46,14 +36,6 @@ def judged() -> Iterator[None]:
         yield
     except ValueError as error:
         raise Unprocessable(f"the package {error}", code="not_a_package") from error
-
-
-def content(file: BinaryIO, limit: int, what: str) -> bytes:
-    """All of it; ValueError where it is longer than `limit` bytes. `what` is its name in words."""
-    found = file.read(limit + 1)
-    if len(found) > limit:
-        raise ValueError(f"has {what} of more than {limit} bytes")
-    return found
 
 
 # -- what is packed -----------------------------------------------------------------------------------------
@@ -76,26 +58,6 @@ class Slice(io.RawIOBase):
         return len(found)
 
 
-class _Poured(io.RawIOBase):
-    """Pieces as a file to be read once."""
-
-    def __init__(self, pieces: Iterator[bytes]) -> None:
-        self._pieces, self._rest = pieces, memoryview(b"")
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, into: bytearray | memoryview) -> int:  # type: ignore[override]
-        while not self._rest:
-            piece = next(self._pieces, None)
-            if piece is None:
-                return 0
-            self._rest = memoryview(piece)
-        taken = min(len(into), len(self._rest))
-        into[:taken], self._rest = self._rest[:taken], self._rest[taken:]
-        return taken
-
-
 class _Counted:
     """A body that knows how many of its bytes were read."""
 
@@ -112,7 +74,7 @@ def unpack(packed: BinaryIO, limits: Limits = LIMITS) -> BinaryIO:
     """The content of a body that is packed by gzip, bzip2, xz or zstd, or not at all; ValueError as it is read."""
     counted = _Counted(packed)
     pieces = unpacked(cast(BinaryIO, counted))
-    return io.BufferedReader(_Poured(_bounded(pieces, counted, limits)), PIECE)
+    return io.BufferedReader(Poured(_bounded(pieces, counted, limits)), PIECE)
 
 
 def _bounded(pieces: Iterable[bytes], source: _Counted, limits: Limits) -> Iterator[bytes]:

@@ -22,7 +22,7 @@ from email.utils import formatdate, parsedate_to_datetime
 from pathlib import Path
 
 from app.errors import Conflict
-from app.hosting import openpgp
+from app.formats import openpgp
 from app.hosting.base import Build, Built, Contents, Item
 from app.hosting.dating import dated
 from app.hosting.deb_package import ALL

@@ -15,9 +15,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import BinaryIO
 
+from app.formats.tar import files
 from app.hosting import deb_relations
 from app.hosting.archives import Limits, ar, content, unpack
-from app.hosting.tar import files
 
 ALL = "all"  # an architecture that fits every machine
 _CONTROL = Limits(

@@ -3,7 +3,7 @@
 One entry with a field that Helm does not know, or of another type, makes the whole index unreadable to it: so fields
 are taken by name, and a chart that has one of another type is refused.
 
-Source: helm.sh/docs/topics/charts, "The Chart.yaml File"; helm.sh/docs/topics/provenance; semver.org 2.0.0.
+Source: helm.sh/docs/topics/charts, "The Chart.yaml File"; helm.sh/docs/topics/provenance.
 """
 
 from __future__ import annotations
@@ -14,20 +14,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from app.formats.helm_versions import chart_of, is_version
+from app.formats.tar import top_level
 from app.hosting import helm_yaml
 from app.hosting.archives import Limits, unpack
 from app.hosting.helm_yaml import Value
-from app.hosting.tar import top_level
 
 CHART, SIGNATURE = ".tgz", ".tgz.prov"
 LIMITS = Limits(unpacked=100 << 20)  # Helm itself unpacks no more
 _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?")
-_IDENTIFIERS = r"[0-9A-Za-z-]+(?:\.[0-9A-Za-z-]+)*"
-_NUMBER = r"(?:0|[1-9][0-9]*)"
-VERSION = re.compile(  # the grammar of SemVer 2, and a "v" that many charts have before it
-    rf"v?(?P<numbers>{_NUMBER}\.{_NUMBER}\.{_NUMBER})(?:-(?P<before>{_IDENTIFIERS}))?(?:\+(?P<build>{_IDENTIFIERS}))?"
-)
-_LEADING_ZERO = re.compile(r"0[0-9]+")
 _LONGEST = 255  # bytes of a file's name, signature and all
 _LONGEST_KEY = 512  # characters: some parsers of YAML take no key beyond 1024
 _TRUTH = {"true": True, "false": False}
@@ -80,13 +75,9 @@ def chart(said: Value) -> Chart:
         raise ValueError("has a type that is neither application nor library")
     if len(f"{name}-{version}{SIGNATURE}") > _LONGEST:
         raise ValueError("has too long a name and version")
+    if chart_of(f"{name}-{version}{CHART}") != name:
+        raise ValueError("has a name that ends like a version: its file would be another chart's")
     return Chart(name, version, fields)
-
-
-def is_version(text: str) -> bool:
-    """SemVer 2, with or without a leading v."""
-    match = VERSION.fullmatch(text)
-    return match is not None and not any(_LEADING_ZERO.fullmatch(each) for each in (match["before"] or "").split("."))
 
 
 def signed(signature: bytes) -> tuple[str, str]:

@@ -22,8 +22,9 @@ from datetime import UTC, datetime
 from typing import BinaryIO
 from urllib.parse import quote
 
+from app.formats.helm_versions import Precedence, precedence
 from app.hosting.base import Item
-from app.hosting.helm_chart import VERSION, Chart
+from app.hosting.helm_chart import Chart
 
 NAME = "index.yaml"
 LARGEST = 64 << 20  # bytes; a build holds it as text
@@ -32,7 +33,6 @@ _LONGEST = 64 << 10  # bytes that it says of one chart
 _ESCAPED = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
 _ENTRY = b"  - "
 
-Precedence = tuple[tuple[int, ...], bool, tuple[tuple[bool, int, str], ...]]
 Version = tuple[Precedence, float, str, str]  # the newest of one chart is the greatest; the last is its entry
 
 
@@ -80,16 +80,6 @@ def entries(index: BinaryIO) -> Iterator[tuple[str, Sequence[bytes]]]:
         if found:
             yield name, found
         name, found = json.loads(line.strip().rstrip(b":")) if line.startswith(b'  "') else "", []
-
-
-def precedence(version: str) -> Precedence:
-    """By what a version is newer than another (semver.org, 11)."""
-    match = VERSION.fullmatch(version)
-    if match is None:  # nothing such was published
-        return (), False, ()
-    before = (match["before"] or "").split(".") if match["before"] else []
-    parts = tuple((not each.isdigit(), int(each) if each.isdigit() else 0, each) for each in before)
-    return tuple(map(int, match["numbers"].split("."))), not before, parts
 
 
 def _json(value: object) -> str:

@@ -4,7 +4,7 @@ A release is published once; the same bytes again are no mistake, for who repeat
 them. Of a snapshot every build is published once, and a file without a build's number as often as one likes.
 
     x.jar                    stored; with it, in its entry, its checksums
-    x.jar.sha1               told from that entry; what a client sends is compared with it, and not stored
+    x.jar.sha1               told from that entry (app/formats/maven.py); what a client sends is compared with it
     maven-metadata.xml       written by build(); what a client sends is not stored, but for a group's plugins:
     maven-metadata-plugins/  one file for each of them, from which build() writes what the group's metadata says
 """
@@ -18,16 +18,15 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from app.errors import BadRequest, Conflict, NotFound, Unprocessable
-from app.formats.maven import KEPT, checksums
+from app.formats.maven import PIECE, checksums, sums, told
+from app.formats.maven_paths import METADATA, SNAPSHOT, summed
+from app.formats.maven_xml import document, texts
 from app.hosting.archives import judged
-from app.hosting.base import Accepted, Build, Built, Contents, Described, Host, New, Page, Post
-from app.hosting.maven_layout import ID, METADATA, PLUGINS, SNAPSHOT, SUMS, Artifact, home, parse, summed
+from app.hosting.base import Accepted, Build, Built, Contents, Described, Host, New, Post
+from app.hosting.maven_layout import ID, PLUGINS, Artifact, home, parse
 from app.hosting.maven_metadata import Plugin, of_home, of_snapshot, plugins
-from app.hosting.maven_xml import document, texts
 from app.hosting.upload import Upload
-from app.resource import Ask
 
-PIECE = 1 << 20
 _SUM = 1024  # bytes of an uploaded checksum's file; some name the file behind it
 _METADATA = 1 << 20
 _MOST_GONE = 1000  # files of a directory that one request removes
@@ -87,13 +86,7 @@ class Maven(Host):
                     versions.add(parse(item.path).version)
             body = of_home(build.scope, versions, named, build.now)
         if body is not None:
-            yield Built(f"{build.scope}/{METADATA}", body, "application/xml", kept=_lines(_sums([body])))
-
-    def page(self, ask: Ask, contents: Contents, address: str) -> Page | None:
-        """A checksum, of whatever is there."""
-        of = summed(ask.path)
-        told = _checksum(*of, contents) if of else None
-        return Page(told.encode(), "text/plain") if told else None
+            yield Built(f"{build.scope}/{METADATA}", body, "application/xml", kept=told(sums([body])))
 
 
 HOST = Maven()
@@ -147,11 +140,11 @@ def _compared(post: Post, path: str, algorithm: str, contents: Contents) -> Acce
         raise BadRequest("a checksum is sent in hexadecimal", code="bad_checksum")
     if path.rpartition("/")[2] != METADATA:
         parse(path)
-        told = _checksum(path, algorithm, contents)
-        if told is None:
+        right = _checksum(path, algorithm, contents)
+        if right is None:
             raise BadRequest("there is no such file; its checksum comes after it", code="bad_checksum")
-        if told != match[1].decode().lower():
-            raise BadRequest(f"the {algorithm} of {path} is {told}", code="checksum_mismatch")
+        if right != match[1].decode().lower():
+            raise BadRequest(f"the {algorithm} of {path} is {right}", code="checksum_mismatch")
     return _told(post, 201)
 
 
@@ -238,23 +231,10 @@ def _checksum(path: str, algorithm: str, contents: Contents) -> str | None:
     known = checksums(entry.kept).get(f"X-Checksum-{algorithm.capitalize()}")
     if known is None:  # published by another way, or restored without it
         with contents.open(path) as file:
-            known = _sums(iter(lambda: file.read(PIECE), b""))[algorithm]
+            known = sums(iter(lambda: file.read(PIECE), b""))[algorithm]
     return known
 
 
 def _kept(path: Path) -> str:
     with path.open("rb") as file:
-        return _lines(_sums(iter(lambda: file.read(PIECE), b"")))
-
-
-def _lines(sums: dict[str, str]) -> str:
-    return "\n".join(f"{name}: {sums[name.rpartition('-')[2].lower()]}" for name in KEPT)
-
-
-def _sums(pieces: Iterable[bytes]) -> dict[str, str]:
-    algorithms = [each for each in SUMS.values() if each != "sha256"]
-    made = {each: hashlib.new(each, usedforsecurity=False) for each in algorithms}
-    for piece in pieces:
-        for each in made.values():
-            each.update(piece)
-    return {name: each.hexdigest() for name, each in made.items()}
+        return told(sums(iter(lambda: file.read(PIECE), b"")))

@@ -19,11 +19,9 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from app.errors import BadRequest
+from app.formats.maven_paths import SNAPSHOT
 
-METADATA = "maven-metadata.xml"
 PLUGINS = "maven-metadata-plugins"  # the server's own directory in a group's, and nothing else's name
-SUMS = {".md5": "md5", ".sha1": "sha1", ".sha256": "sha256", ".sha512": "sha512"}
-SNAPSHOT = "SNAPSHOT"
 STAMP = "%Y%m%d.%H%M%S"
 
 ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
@@ -65,14 +63,6 @@ class Artifact:
     def scope(self) -> str:
         """The directory of the index that tells of this file."""
         return f"{self.home}/{self.version}" if self.snapshot else self.home
-
-
-def summed(path: str) -> tuple[str, str] | None:
-    """(path, algorithm) of the file that `path` would be a checksum of; None where it is no checksum's."""
-    for suffix, algorithm in SUMS.items():
-        if path.endswith(suffix):
-            return path.removesuffix(suffix), algorithm
-    return None
 
 
 def parse(path: str) -> Artifact:

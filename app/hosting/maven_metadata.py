@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import BinaryIO
 
+from app.formats.maven_paths import SNAPSHOT
+from app.formats.maven_version import ordered
+from app.formats.maven_xml import Tree, document, texts
 from app.hosting.base import Item
-from app.hosting.maven_layout import ID, SNAPSHOT, Artifact, parse
-from app.hosting.maven_version import ordered
-from app.hosting.maven_xml import Tree, document, texts
+from app.hosting.maven_layout import ID, Artifact, parse
 
 MOST_PLUGINS = 500
 _PLUGIN = frozenset(f"plugins/plugin{field}" for field in ("", "/name", "/prefix", "/artifactId"))

@@ -1,6 +1,6 @@
 """What `npm publish` sends: one version of a package and its tarball, which must say the same.
 
-Source: github.com/npm/libnpmpublish; docs.npmjs.com, dist-tags; RFC 6920's kin, "Subresource Integrity" (W3C).
+Source: github.com/npm/libnpmpublish; npm documentation, dist-tags; RFC 6920's kin, "Subresource Integrity" (W3C).
 """
 
 from __future__ import annotations

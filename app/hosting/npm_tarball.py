@@ -2,7 +2,7 @@
 
 What is told to clients is read from the tarball and not taken from whoever sends it, so that both always agree.
 
-Source: docs.npmjs.com, package.json; github.com/npm/registry, docs/responses/package-metadata.md.
+Source: npm documentation, package.json; github.com/npm/registry, docs/responses/package-metadata.md.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from app.formats.npm import LONGEST, PACKAGE
+from app.formats.tar import files
 from app.hosting.archives import Limits, content, unpack
 from app.hosting.npm_version import VERSION
-from app.hosting.tar import files
 
 _MANIFEST = 512 << 10  # bytes of a package.json
 _LIMITS = Limits(unpacked=2 << 30, members=200_000)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from app import journal
 from app.errors import Conflict, NotFound, StoreDown
+from app.formats import FORMATS
 from app.hosting.base import Accepted, New
 from app.hosting.names import require_name
 from app.hosting.upload import Upload
@@ -104,6 +105,9 @@ def record(
     """The change, where the bytes are stored already: all of it or nothing, as carry_out(); its scopes' counts."""
     if not new and not gone:
         return {}
+    named = FORMATS[repository.package].named
+    new = [replace(each, package=named(each.path)) for each in new]
+    packages = {*(each.package for each in new), *map(named, gone)}
     numbers = {path: shelf.catalog.index.next_note() for path in (*(each.path for each in new), *gone)}
 
     def note(fences: Mapping[str, int]) -> None:
@@ -113,7 +117,8 @@ def record(
             entry = replace(each.entry, fence=fences[each.path])
             journal.published(shelf.blobs, numbers[each.path], repository.name, each.path, entry)
 
-    changed = shelf.catalog.change(repository.name, new, gone, shelf.blobs.exists, note, repository.created)
+    created, present = repository.created, shelf.blobs.exists
+    changed = shelf.catalog.change(repository.name, new, gone, present, note, created, packages)
     if changed.removed:
         raise NotFound("no such repository", code="unknown_repository")
     if changed.standing is not None and changed.generated and changed.standing in gone:

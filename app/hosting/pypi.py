@@ -1,6 +1,6 @@
 """How Python packages are hosted: twine's and uv's upload, the index's pages, yanked versions.
 
-    POST   ""  or  legacy/               an upload                          (docs.pypi.org/api/upload)
+    POST   ""  or  legacy/               an upload                          (PyPI documentation, "Upload API")
     POST   <project>/<version>/yank      yank that version; the body is the reason (PEP 592)
     DELETE <project>/<version>/yank      take that back
     DELETE packages/<project>/<file>     the file, its metadata and its signature
@@ -29,20 +29,18 @@ from packaging.version import InvalidVersion, Version
 
 from app import paths
 from app.errors import BadRequest, Conflict, NotFound
-from app.formats.pypi import HTML, HTML_V1, JSON_V1, VARIANTS, normalised
-from app.formats.pypi_pages import File, Project, project_html, project_json, root_html, root_json
+from app.formats.pypi import HTML, HTML_V1, JSON_V1, VARIANTS
+from app.formats.pypi_names import normalised
+from app.formats.pypi_pages import File, Listed, Project, moment, project_html, project_json, root_html, root_json
 from app.hosting import pypi_upload
 from app.hosting.archives import judged
-from app.hosting.base import Accepted, Build, Built, Contents, Described, Host, Item, New, Page, Post
+from app.hosting.base import Accepted, Build, Built, Contents, Described, Host, Item, New, Post
 from app.hosting.pypi_files import Named, inside, named
-from app.resource import Ask
 
 ROOT = ""  # the scope of the list of projects
 _YANK = re.compile(r"(?P<project>[^/]+)/(?P<version>[^/]+)/yank")
 _FILE = re.compile(r"packages/(?P<project>[^/]+)/(?P<file>[^/]+)")
 _YANKED = re.compile(r"yanked/(?P<project>[^/]+)/(?P<version>[^/]+)")
-_PAGE = re.compile(r"simple(?:/(?P<project>[^/]+))?(?P<slash>/?)")
-_PROJECT = re.compile(r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?")
 _REASON = 1000  # bytes
 
 
@@ -84,31 +82,16 @@ class PyPI(Host):
     def build(self, build: Build) -> Iterable[Built]:
         """See Host."""
         if build.scope == ROOT:
-            names = list(_projects(build.contents))
-            return _variants("simple/", root_html(names), root_json(names))
+            return _root(_projects(build.contents))
         project = _project(build.scope, build.items)
         if not project.files:
             return ()
-        return _variants(f"simple/{build.scope}/", project_html(project), project_json(project))
+        directory = f"simple/{build.scope}/"
+        return _variants(directory, b"".join(project_html(project)), b"".join(project_json(project)))
 
     def blank(self, path: str, build: Build) -> Built | None:
         """See Host."""
-        return next((each for each in _variants("simple/", root_html([]), root_json([])) if each.path == path), None)
-
-    def page(self, ask: Ask, contents: Contents, address: str) -> Page | None:
-        """See Host: a redirect to the one spelling of a page's address (PEP 503), relative to the one asked for."""
-        found = _PAGE.fullmatch(ask.path)
-        if found is None:
-            return None
-        project = found["project"] or ""
-        if found["slash"] and project == normalised(project):
-            return None
-        if project and not _PROJECT.fullmatch(normalised(project)):  # a colon in it would make a scheme of it
-            return None
-        target = f"{normalised(project) or 'simple'}/"
-        target = f"../{target}" if found["slash"] else target
-        query = f"?{ask.query}" if ask.query else ""
-        return Page(b"", HTML, 301, (("Location", paths.quote(target) + query),))
+        return next((each for each in _root(()) if each.path == path), None)
 
 
 HOST = PyPI()
@@ -250,6 +233,11 @@ def _variants(directory: str, html: bytes, document: bytes) -> Iterator[Built]:
         yield Built(directory + VARIANTS[kind], body, kind + charset)
 
 
+def _root(projects: Iterable[str]) -> Iterator[Built]:
+    names = [Listed(each) for each in projects]
+    return _variants("simple/", b"".join(root_html(names)), b"".join(root_json(names)))
+
+
 def _projects(contents: Contents) -> Iterator[str]:
     after = ""
     while names := contents.scopes(after):
@@ -274,7 +262,7 @@ def _page_file(item: Item, about: Mapping[str, Any], yanked: Mapping[str, str], 
         url=f"../../{paths.quote(item.path)}",
         digests={"sha256": item.digest},
         size=item.size,
-        uploaded=item.published,
+        uploaded=moment(item.published),
         requires_python=about["requires_python"],
         yanked=yanked.get(canonicalize_version(about["version"])),
         metadata={"sha256": about["metadata"]} if about["metadata"] else None,

@@ -22,9 +22,9 @@ from packaging.utils import canonicalize_name, canonicalize_version, parse_sdist
 from packaging.version import InvalidVersion, Version
 
 from app.errors import BadRequest
+from app.formats.tar import top_level
 from app.hosting import pypi_zip
 from app.hosting.archives import Limits, unpack
-from app.hosting.tar import top_level
 
 LONGEST = 255  # characters of a file's name
 _METADATA = 2 << 20  # bytes of METADATA or PKG-INFO

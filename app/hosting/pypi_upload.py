@@ -1,6 +1,6 @@
 """The form that twine and uv upload a Python package with: what it must say, and what is held against the file.
 
-Source: docs.pypi.org/api/upload ("the legacy upload API"); PEP 694 tells how it came to be.
+Source: PyPI documentation, "Upload API" ("the legacy upload API"); PEP 694 tells how it came to be.
 """
 
 from __future__ import annotations

@@ -98,8 +98,13 @@ class Directory:
         return self.filed.names | self._now().made.keys()
 
     def get(self, name: str) -> Repository | None:
-        """The repository of that name, whatever its kind. Raises StoreDown where nobody can say."""
-        return self.filed.get(name) or self._now().repositories.get(name)
+        """The repository of that name, whatever its kind, a virtual with its members. Raises StoreDown where nobody
+        can say."""
+        found = self.filed.get(name) or self._now().repositories.get(name)
+        return self._whole(found) if found is not None and found.members else found
+
+    def _whole(self, virtual: Repository) -> Repository:
+        return replace(virtual, parts=tuple(part for name in virtual.members if (part := self.get(name)) is not None))
 
     def known(self, name: str) -> Repository | None:
         """As get(), by what was read last: for those who only count."""

@@ -36,7 +36,7 @@ def effective(
     """Every repository with every value in force, keyed as in remotes.json, without a secret."""
     return {
         "remotes": {name: _remote(each, bans.get(name, Bans())) for name, each in remotes.items()},
-        "virtuals": {name: _remote(each, Bans()) for name, each in virtuals.items()},
+        "virtuals": {name: _virtual(each) for name, each in virtuals.items()},
         "locals": {name: _local(each) for name, each in hosted.items()},
     }
 
@@ -55,8 +55,29 @@ def _local(repository: Repository) -> dict[str, Any]:
         "access": repository.access or EVERYBODY,
         "project": repository.project,
         **({"repodata_depth": repository.repodata_depth} if repository.package == "rpm" else {}),
-        **({"signing_key": HIDDEN, "signing_key_name": repository.signing.name} if repository.signing.key else {}),
+        **_owned(repository),
+        **_signing(repository),
     }
+
+
+def _virtual(repository: Repository) -> dict[str, Any]:
+    return {
+        "package": repository.package,
+        "description": repository.description,
+        "members": list(repository.members),
+        "access": repository.access or EVERYBODY,
+        **_signing(repository),
+    }
+
+
+def _owned(repository: Repository) -> dict[str, Any]:
+    return {"owned": list(repository.owned)} if repository.owned else {}
+
+
+def _signing(repository: Repository) -> dict[str, Any]:
+    if not repository.signing.key:
+        return {}
+    return {"signing_key": HIDDEN, "signing_key_name": repository.signing.name}
 
 
 def _remote(repository: Repository, bans: Bans) -> dict[str, Any]:
@@ -77,6 +98,7 @@ def _remote(repository: Repository, bans: Bans) -> dict[str, Any]:
         "offline": repository.offline,
         "verify_on_read": repository.verify_on_read,
         "access": repository.access or EVERYBODY,
+        **_owned(repository),
         **(_docker(repository, bans) if repository.package == "docker" else {}),
     }
 

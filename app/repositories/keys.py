@@ -9,8 +9,10 @@ from marshmallow import Schema, ValidationError, fields, post_load, validate, va
 
 from app.formats import FORMATS
 from app.formats.oci_names import valid_name
+from app.hosting import HOSTED
+from app.problems import shown, suggestion
 from app.repositories.remote import RemoteSchema
-from app.repositories.shapes import Access, Description, Named, Package, Project, Strict, says
+from app.repositories.shapes import Access, Description, Named, Owned, Package, Project, Strict, says
 from app.repositories.values import Flag, Secret, SigningKey
 from app.resource import Signing
 
@@ -18,15 +20,9 @@ KEY_FILE = r"^[A-Za-z0-9][A-Za-z0-9@._+-]{0,127}\Z"
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}\Z"
 
 
-class LocalSchema(Strict):
-    """A repository that is published into."""
+class Signed(Strict):
+    """A repository whose indexes this server writes."""
 
-    package = Package(*FORMATS)
-    description = Description()
-    overwrite = Flag(metadata=says("may a path be published again"))
-    verify_on_read = Flag(metadata=says("hash stored bytes each time before they are served"))
-    access = Access()
-    project = Project()
     signing_key = SigningKey(
         metadata=says("what its index is signed with: an OpenPGP key (rpm, deb), an RSA key (apk)")
     )
@@ -34,9 +30,6 @@ class LocalSchema(Strict):
     signing_key_name = fields.String(
         validate=validate.Regexp(KEY_FILE, error="not a file's name such as team.rsa.pub"),
         metadata=says("apk: the name under which clients have the public key"),
-    )
-    repodata_depth = fields.Integer(
-        strict=True, validate=validate.Range(0, 5), metadata=says("rpm: how many directories deep repodata is kept")
     )
 
     @post_load
@@ -55,13 +48,28 @@ class LocalSchema(Strict):
     def check_key(self, package: str, signing: Signing) -> None:
         """ValueError where this is no key for such a repository; the libraries are loaded where there is one."""
         if package in ("rpm", "deb"):
-            from app.hosting import openpgp
+            from app.formats import openpgp
 
             openpgp.check(signing)
         if package == "apk":
-            from app.hosting import apk_signature
+            from app.formats import apk_signature
 
             apk_signature.check(signing)
+
+
+class LocalSchema(Signed):
+    """A repository that is published into."""
+
+    package = Package(*(name for name in FORMATS if name in HOSTED))
+    description = Description()
+    overwrite = Flag(metadata=says("may a path be published again"))
+    verify_on_read = Flag(metadata=says("hash stored bytes each time before they are served"))
+    access = Access()
+    project = Project()
+    owned = Owned()
+    repodata_depth = fields.Integer(
+        strict=True, validate=validate.Range(0, 5), metadata=says("rpm: how many directories deep repodata is kept")
+    )
 
     def unknown_key(self, key: str, known: set[str]) -> str:
         if key in RemoteSchema().fields:
@@ -69,16 +77,28 @@ class LocalSchema(Strict):
         return super().unknown_key(key, known)
 
 
-class VirtualSchema(Strict):
+class VirtualSchema(Signed):
     """Several repositories shown as one."""
 
-    @validates_schema(skip_on_field_errors=False)
-    def _not_built(self, data: Any, **_: Any) -> None:
-        raise ValidationError("virtual repositories are not built in this version: remove it")
+    package = Package(*(name for name, each in FORMATS.items() if each.merged))
+    description = Description()
+    members = fields.List(
+        fields.String(),
+        required=True,
+        validate=validate.Length(1, 64),
+        metadata=says("remotes and locals of the same package; the first that has something wins"),
+        error_messages={"required": "missing: a virtual needs its members' names"},
+    )
+    access = Access()
 
-    @validates_schema
-    def _only_known_keys(self, data: Any, **_: Any) -> None:
-        """Nothing more is said of one."""
+    @post_load
+    def _members(self, data: dict[str, Any], **_: Any) -> dict[str, Any]:
+        return data | {"members": tuple(data["members"])}
+
+    def unknown_key(self, key: str, known: set[str]) -> str:
+        if key in RemoteSchema().fields or key in LocalSchema().fields:
+            return "belongs to its members: a virtual has only them"
+        return super().unknown_key(key, known)
 
 
 def repositories(schema: type[Schema], description: str, **more: Any) -> Named:
@@ -98,7 +118,7 @@ class DocumentSchema(Strict):
 
     remotes = repositories(RemoteSchema, "filled from upstream")
     locals = repositories(LocalSchema, "published into")
-    virtuals = repositories(VirtualSchema, "several shown as one: not built in this version", maxProperties=0)
+    virtuals = repositories(VirtualSchema, "several shown as one")
 
     @validates_schema(skip_on_field_errors=False)
     def _names_that_clients_can_say(self, data: dict[str, Any], **_: Any) -> None:
@@ -110,6 +130,23 @@ class DocumentSchema(Strict):
         ]
         if wrong:
             raise ValidationError({"remotes": {name: [NOT_SAYABLE] for name in wrong}})
+
+    @validates_schema(skip_on_field_errors=False)
+    def _members_that_are_there(self, data: dict[str, Any], **_: Any) -> None:
+        """Of the same package, each once, and no virtual among them."""
+        known = {
+            name: each.get("package", "generic")
+            for kind in ("remotes", "locals")
+            for name, each in data.get(kind, {}).items()
+        }
+        wrong: dict[str, dict[str, dict[int, list[str]]]] = {}
+        for name, virtual in data.get("virtuals", {}).items():
+            for number, member in enumerate(virtual.get("members", ())):
+                reason = _no_member(member, virtual, known, number, data.get("virtuals", {}))
+                if reason:
+                    wrong.setdefault(name, {}).setdefault("members", {})[number] = [reason]
+        if wrong:
+            raise ValidationError({"virtuals": wrong})
 
     @validates_schema(skip_on_field_errors=False)
     def _one_remote_answers(self, data: dict[str, Any], **_: Any) -> None:
@@ -124,6 +161,20 @@ class DocumentSchema(Strict):
                     wrong.setdefault(name, {}).setdefault(key, []).append(f"{reason}: only one can be")
         if wrong:
             raise ValidationError({"remotes": wrong})
+
+
+def _no_member(
+    member: str, virtual: Mapping[str, Any], known: Mapping[str, str], number: int, virtuals: Mapping[str, Any]
+) -> str:
+    """What speaks against a member of a virtual, "" for nothing."""
+    if member in virtuals:
+        return f"{shown(member)} is a virtual: name its members instead"
+    if member not in known:
+        return f"{shown(member)} is no remote and no local{suggestion(member, known)}"
+    if member in virtual["members"][:number]:
+        return f"{shown(member)} is named twice"
+    package = virtual.get("package", "generic")
+    return "" if known[member] == package else f"{member} is of package {known[member]}, and this is {package}"
 
 
 def _claims(remote: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

@@ -11,7 +11,7 @@ from marshmallow import ValidationError, fields, post_load, validate, validates_
 from app.formats import FORMATS
 from app.repositories.addresses import MIRROR_LIST, BaseURL, Host, ListURL, is_mirror_list
 from app.repositories.dialling import UpstreamSchema
-from app.repositories.shapes import Access, Description, Package, Strict, says
+from app.repositories.shapes import Access, Description, Owned, Package, Strict, says
 from app.repositories.values import Flag, Off, Pattern, Seconds, Secret, Tag
 
 TEN_YEARS = 10 * 365 * 86400.0
@@ -58,7 +58,7 @@ class CacheSchema(Strict):
 class RemoteSchema(Strict):
     """A repository that is filled from upstream."""
 
-    package = Package(*(name for name, each in FORMATS.items() if each.proxied))
+    package = Package(*FORMATS)
     description = Description()
     base_url = BaseURL(metadata=says("where upstream is; a directory, not a mirror list"))
     base_urls = fields.List(BaseURL(), validate=validate.Length(1, 16), metadata=says("several, tried in this order"))
@@ -85,12 +85,15 @@ class RemoteSchema(Strict):
         Tag(), validate=validate.Length(max=1024), metadata=says("docker: tags that are refused, never their digests")
     )
     access = Access()
+    owned = Owned()
     quarantine_new = Off(False, "hold back new versions")
     quarantine_days = Off(0, "how long they are held back")
 
     def unknown_key(self, key: str, known: set[str]) -> str:
         if key == "overwrite":
             return "belongs to a local repository"
+        if key == "members":
+            return "belongs to a virtual repository"
         return super().unknown_key(key, known)
 
     @validates_schema(pass_original=True, skip_on_field_errors=False)

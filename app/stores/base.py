@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from app.resource import Digest, Entry
+from app.stores.jobs import Jobs
 from app.stores.publications import Publications
 from app.stores.pulls import Pulls
 from app.stores.uploads import Uploads
@@ -28,12 +29,14 @@ class Flushed:
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """One row of the index: where, and what is remembered of it; `key` is "" only where it is the path."""
+    """One row of the index: where, and what is remembered of it; `key` is "" only where it is the path, `package`
+    as in Publication where it is to be restored."""
 
     repository: str
     path: str
     entry: Entry
     key: str = ""
+    package: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +91,10 @@ class Index(Protocol):
     def uploads(self) -> Uploads:
         """Bodies that arrive in pieces, in the same database."""
 
+    @property
+    def jobs(self) -> Jobs:
+        """What is fetched ahead of its clients, in the same database."""
+
     def ping(self, writes: bool = True) -> None:
         """Return if it can be read and, with `writes`, written now."""
 
@@ -120,6 +127,9 @@ class Index(Protocol):
         exclusion. With `replaces`, only the entry of that very fence is replaced: what is still there, and what
         nobody changed meanwhile. True if `entry` is now the recorded one.
         """
+
+    def find_each(self, keys: Sequence[tuple[str, str]]) -> list[tuple[int, Entry | None]]:
+        """find() of each (repository, key), in one statement; for a few dozen."""
 
     def find_all(self, repository: str, keys: Sequence[str]) -> dict[str, Entry]:
         """The entries of those keys that have one, in one statement; for hundreds of keys."""

@@ -1,11 +1,4 @@
-"""What is known of a key: the memory's copy while it can be trusted, else the index; the two kept in step.
-
-copy in Redis                            answered from
-of the current epoch, under 300 s        Redis: one round trip, no statement
-older, of another epoch, or none         Postgres, and copied; while that is down, the older copy
-negative entry of the current epoch      Redis
-Redis down                               Postgres; both down: StoreDown
-"""
+"""The index and the memory kept in step: whatever is changed in one is forgotten in the other."""
 
 from __future__ import annotations
 
@@ -13,67 +6,23 @@ import contextlib
 import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
 
 from app.errors import StoreDown
 from app.resource import Digest, Entry
-from app.stores.base import Change, Flushed, Index, Stored
-from app.stores.memory import Memory, Recollection
+from app.stores.base import Change, Flushed, Stored
 from app.stores.publications import Changed, Indexed, Publication
+from app.stores.recalled import FRESH as FRESH
+from app.stores.recalled import HELD, Recalled, best_effort
+from app.stores.recalled import Known as Known
 
 PUBLISH = (0.0, 0.6, 1.1)  # seconds before each try to tell the memory of a flush: as its breaker opens
-FRESH = 300.0  # seconds a copy is trusted without asking the index
 SUPERSEDED = 3600.0  # seconds for which a client may be using the index of before
 
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Known:
-    """What is known of one key under `epoch`; `negative` is upstream's 404 or 410 if that is remembered.
-    `missed` is such a status that only counts while upstream cannot be asked. `recorded` is False where
-    Postgres is down and Redis does not know: a fill cannot be recorded. `stamp` as in Recollection: news
-    up to it are older than what is told here.
-    """
-
-    epoch: int
-    entry: Entry | None
-    negative: int = 0
-    recorded: bool = True
-    missed: int = 0
-    stamp: int = 0
-
-
-class Catalog:
-    """The index read through the memory. Only an index that is needed and down is StoreDown."""
-
-    def __init__(self, index: Index, memory: Memory, clock: Callable[[], float] = time.time) -> None:
-        self.index = index
-        self.memory = memory
-        self.clock = clock
-
-    def find(self, repository: str, key: str) -> Known:
-        """What is known of a key; warm: one round trip to Redis and no statement."""
-        recalled = self._recall(repository, key)
-        if recalled is not None and (known := self._trusted(recalled)) is not None:
-            return known
-        try:
-            known = self.look_again(repository, key)
-        except StoreDown:
-            if recalled is None:
-                raise
-            return _outlasted(recalled)
-        if known.entry is None and recalled is not None:
-            self._correct(repository, key, known.epoch, recalled)
-            return replace(known, missed=recalled.missed)
-        return replace(known, stamp=recalled.stamp) if recalled is not None else known
-
-    def look_again(self, repository: str, key: str) -> Known:
-        """Straight from the index (after winning a lock, say); the copy is refreshed."""
-        epoch, entry = self.index.find(repository, key)
-        if entry is not None:
-            self._copy(repository, key, epoch, entry)
-        return Known(epoch, entry)
+class Catalog(Recalled):
+    """The index read through the memory, and changed with it. Only an index that is needed and down is StoreDown."""
 
     def commit(
         self,
@@ -101,7 +50,7 @@ class Catalog:
     ) -> bool:
         """Index.switch; from now on every worker sees the whole set."""
         keys = [*(change.key for change in changes), *dropped]
-        with _best_effort():  # before, so that every reader is at the index, where the set changes in one moment
+        with best_effort():  # before, so that every reader is at the index, where the set changes in one moment
             self._forget_all(repository, keys)
         done = self.index.switch(repository, changes, dropped, epoch, present)
         if done:
@@ -130,20 +79,30 @@ class Catalog:
         present: Callable[[str], bool],
         journal: Callable[[Mapping[str, int]], None],
         created: float = 0.0,
+        packages: Iterable[str] = (),
     ) -> Changed:
-        """Publications.change; from now on every worker sees it."""
+        """Publications.change; from now on every worker sees it, and of which packages there are files."""
         changed = self.index.hosted.change(repository, new, gone, present, journal, created)
         if changed.standing is None and not changed.removed:
             with self._in_step(repository):
-                self._forget_all(repository, [*(each.path for each in new), *gone])
+                held = (HELD + package for package in sorted({*packages} - {""}))
+                self._forget_all(repository, [*(each.path for each in new), *gone, *held])
         return changed
+
+    def name(self, repository: str, packages: Mapping[bytes, str]) -> int:
+        """Publications.name; from now on every worker sees it."""
+        done = self.index.hosted.name(repository, packages)
+        if done:
+            with self._in_step(repository):
+                self._forget_all(repository, sorted({HELD + package for package in packages.values()}))
+        return done
 
     def switch_index(
         self, repository: str, scope: str, built: int, files: Sequence[Indexed], present: Callable[[str], bool]
     ) -> bool:
         """Publications.switch; from now on every worker sees the whole new index. What it no longer names stays
         SUPERSEDED seconds. False where a newer one was built meanwhile."""
-        with _best_effort():  # before, so that every reader is at the index, where the set changes in one moment
+        with best_effort():  # before, so that every reader is at the index, where the set changes in one moment
             self._forget_all(repository, [each.path for each in files])
         now = self.clock()
         changed = self.index.hosted.switch(repository, scope, built, files, now + SUPERSEDED, now, present)
@@ -195,12 +154,12 @@ class Catalog:
         self, repository: str, key: str, epoch: int, status: int, seconds: float, trusted: bool = True
     ) -> None:
         """Keep upstream's "no such thing" for so many seconds; see Memory."""
-        with _best_effort():
+        with best_effort():
             self.memory.remember_missing(repository, key, epoch, status, seconds, trusted)
 
     def damaged(self, digest: str) -> None:
         """These bytes were put aside: no cache in front is to serve what it may have of them."""
-        with _best_effort():
+        with best_effort():
             self.memory.edges.purge(sorted({each.repository for each in self.index.referring(digest)}))
 
     def flush(self, repository: str, prefix: str = "", expire: bool = False) -> tuple[Flushed, int | None]:
@@ -218,43 +177,11 @@ class Catalog:
         """Tell the memory every epoch, and what `then` returns after that; None while it is down."""
         for pause in PUBLISH:  # a hiccup of one process must not leave the others trusting old copies
             time.sleep(pause)
-            with _best_effort():
+            with best_effort():
                 self.memory.raise_epochs(self.index.epochs())
                 return then()
         log.warning("Redis was not told: who reaches it may trust copies of before for up to %.0f s", FRESH)
         return None
-
-    def _recall(self, repository: str, key: str) -> Recollection | None:
-        """The memory's answer, None while it is down; a distrusted one is told the epochs and asked again."""
-        try:
-            recalled = self.memory.recall(repository, key)
-            if self.memory.distrusted and self._republish():
-                recalled = self.memory.recall(repository, key)
-            return recalled
-        except StoreDown:
-            return None
-
-    def _republish(self) -> bool:
-        """Tell the memory every epoch; False while the index is down, when the memory is all there is."""
-        try:
-            epochs = self.index.epochs()
-        except StoreDown:
-            return False
-        self.memory.raise_epochs(epochs)
-        return True
-
-    def _trusted(self, recalled: Recollection) -> Known | None:
-        """What the memory may answer by itself."""
-        if recalled.epoch is None:
-            return None
-        if recalled.entry is None or recalled.entry_epoch != recalled.epoch:
-            return Known(recalled.epoch, None, recalled.negative) if recalled.negative else None
-        fresh = abs(self.clock() - recalled.copied) < FRESH  # another node's clock may be ahead of ours
-        return Known(recalled.epoch, recalled.entry, stamp=recalled.stamp) if fresh else None
-
-    def _copy(self, repository: str, key: str, epoch: int, entry: Entry) -> None:
-        with _best_effort():
-            self.memory.remember(repository, key, epoch, entry, self.clock())
 
     @contextlib.contextmanager
     def _in_step(self, repository: str) -> Iterator[None]:
@@ -263,27 +190,3 @@ class Catalog:
             yield
         except StoreDown:
             self.index.raise_epoch(repository)
-
-    def _correct(self, repository: str, key: str, epoch: int, recalled: Recollection) -> None:
-        """The index has no such entry: drop a copy that outlived it; an unknown epoch becomes known."""
-        with _best_effort():
-            if recalled.entry is not None:
-                self.memory.forget(repository, key)
-            if recalled.epoch != epoch:
-                self.memory.raise_epochs({repository: epoch} | self.index.epochs())
-
-
-def _outlasted(recalled: Recollection) -> Known:
-    """While the index is down: a copy of any age, unless a flush ended its epoch."""
-    if recalled.entry is not None and recalled.epoch in (None, recalled.entry_epoch):
-        return Known(recalled.entry_epoch, recalled.entry)
-    return Known(recalled.epoch or 0, None, recorded=False, missed=recalled.missed)
-
-
-@contextlib.contextmanager
-def _best_effort() -> Iterator[None]:
-    """A memory that is down is a slow day; it logs its failures itself."""
-    try:
-        yield
-    except StoreDown as error:
-        log.debug("not in step: %s", error.message)

@@ -72,6 +72,28 @@ class Hosted(Indexes):
         except _Standing as standing:
             return Changed(standing.path, standing.generated)
 
+    def holds(self, repositories: Sequence[str], package: str) -> bool:
+        """See Publications.holds."""
+        return any(held for _, held in self.holding(repositories, package).values())
+
+    def holding(self, repositories: Sequence[str], package: str) -> dict[str, tuple[int, bool]]:
+        """See Publications.holding."""
+        values = {"repositories": list(repositories), "package": package}
+        with self._connections.lend(writes=False) as connection:
+            found = connection.execute(statements.HOLDS, values, prepare=True).fetchall()
+        return {name: (epoch, held) for name, epoch, held in found}
+
+    def unnamed(self, repository: str, after: bytes, limit: int) -> list[tuple[bytes, str]]:
+        """See Publications.unnamed."""
+        with self._connections.lend(COMMIT) as connection:
+            return connection.execute(statements.UNNAMED, [repository, after, limit]).fetchall()
+
+    def name(self, repository: str, packages: Mapping[bytes, str]) -> int:
+        """See Publications.name."""
+        values = [list(packages), list(packages.values()), repository]
+        with self._connections.lend(COMMIT) as connection:
+            return connection.execute(statements.NAME, values).rowcount
+
     def forget(self, repository: str, path: str, fence: int) -> bool:
         """See Publications.forget."""
         values = where(repository, path) | {"fence": fence}
@@ -124,7 +146,10 @@ class Hosted(Indexes):
         return restored
 
     def _restore(self, files: Sequence[Stored]) -> int:
-        rows = [row(file.repository, file.key or file.path, file.path, file.entry) for file in files]
+        rows = [
+            row(file.repository, file.key or file.path, file.path, file.entry) | {"package": file.package}
+            for file in files
+        ]
         names = sorted({file.repository for file in files})
         digests = sorted({file.entry.digest for file in files})
         locks = [*(number("blob", digest) for digest in digests), *(number("repository", name) for name in names)]
@@ -171,7 +196,9 @@ def _record(
     for each in new:
         _refuse_generated(connection, repository, each.path)
         values = row(repository, each.path, each.path, replace(each.entry, fence=fences[each.path]))
-        recorded = connection.execute(statements.PUBLISH, values | {"overwrite": each.overwrite}).rowcount
+        recorded = connection.execute(
+            statements.PUBLISH, values | {"overwrite": each.overwrite, "package": each.package}
+        ).rowcount
         if recorded != 1 or not present(each.entry.digest):
             raise _Standing(each.path)
         indexes.undescribe(connection, repository, each.path, scopes)

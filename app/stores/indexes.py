@@ -275,6 +275,7 @@ def _with_about(connection: Patient, repository: str, batch: Sequence[Sequence[A
 def _generate(connection: Patient, repository: str, scope: str, files: Iterable[Indexed]) -> None:
     fence = int(one(connection.execute("SELECT nextval('fences')"))[0])
     for each in files:
-        values = row(repository, each.path, each.path, replace(each.entry, fence=fence)) | {"overwrite": True}
+        values = row(repository, each.path, each.path, replace(each.entry, fence=fence))
+        values |= {"overwrite": True, "package": ""}
         connection.execute(statements.PUBLISH, values)
         connection.execute(_GENERATE, values | {"scope": scope, "lasting": each.lasting})

@@ -5,6 +5,7 @@ As in base.py: "not here" is None, "broken" is errors.StoreDown.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -74,6 +75,9 @@ class Memory(Protocol):
 
     def recall(self, repository: str, key: str) -> Recollection:
         """Everything about one key in one round trip."""
+
+    def recall_all(self, keys: Sequence[tuple[str, str]]) -> list[Recollection]:
+        """The same of each (repository, key), in one round trip for all of them."""
 
     def remember(self, repository: str, key: str, epoch: int, entry: Entry, now: float) -> None:
         """Keep a copy unless one with a newer epoch or fence is there; also the epoch, unless a newer one is.

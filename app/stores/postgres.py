@@ -20,26 +20,24 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import time
 from collections.abc import Callable, Iterable, Sequence
-from pathlib import Path
 from typing import Any
 
 import psycopg
 
-from app.errors import StoreDown
 from app.resource import Digest, Entry
 from app.stores import lists, statements
 from app.stores.base import Change, Flushed, Footprint, Listed, Stored, unnoted
 from app.stores.browse import PostgresBrowse
-from app.stores.connections import Connections, Patient, parameters
+from app.stores.connections import Connections, Patient
 from app.stores.hosted import Hosted
 from app.stores.lists import Lists
+from app.stores.postgres_jobs import PostgresJobs
 from app.stores.postgres_uploads import PostgresUploads
 from app.stores.pulled import PostgresPulls
+from app.stores.schema import migrate as migrate
 from app.stores.statements import hashed, number, one, row, where, within
 
-LOCK, PAUSE, TRIES = "300ms", 0.7, 180  # of a migration, for three minutes
 COMMIT, USED, FLUSH = 15.0, 10.0, 120.0  # seconds of patience; a commit may wait for a flush or a removal
 
 log = logging.getLogger(__name__)
@@ -57,6 +55,7 @@ class PostgresIndex:
         self._lists = Lists(self._connections)
         self.hosted = Hosted(self._connections)
         self.uploads = PostgresUploads(self._connections)
+        self.jobs = PostgresJobs(self._connections)
         self.pulls = PostgresPulls(self._connections)
         self.browse = PostgresBrowse(self._connections)
 
@@ -69,6 +68,12 @@ class PostgresIndex:
         with self._connections.read() as connection:
             found = one(connection.execute(statements.FIND, where(repository, key), prepare=True))
         return found[0], Entry(*found[1:]) if found[1] is not None else None
+
+    def find_each(self, keys: Sequence[tuple[str, str]]) -> list[tuple[int, Entry | None]]:
+        values = [[repository for repository, _ in keys], [hashed(key) for _, key in keys]]
+        with self._connections.read() as connection:
+            rows = connection.execute(statements.FIND_EACH, values, prepare=True).fetchall()
+        return [(found[0], Entry(*found[1:]) if found[1] is not None else None) for found in rows]
 
     def find_all(self, repository: str, keys: Sequence[str]) -> dict[str, Entry]:
         values = [repository, [hashed(key) for key in keys]]
@@ -248,51 +253,3 @@ def _commit_all(connection: Patient, repository: str, changes: Sequence[Change],
         cursor.executemany(statements.COMMIT, rows)
         if cursor.rowcount != len(rows):
             raise _Refused
-
-
-def migrate(database_url: str) -> None:
-    """Bring the schema up to this version; by several processes at once, one does it and the others wait.
-
-    A schema that is ahead (a newer version was here already) is left as it is: steps only ever expand. The
-    version before goes on serving: it waits LOCK at most, and where a table is in use for longer, we do.
-    Raises StoreDown.
-    """
-    import sqlalchemy as sa
-    from alembic import command
-    from alembic.config import Config
-    from alembic.runtime.migration import MigrationContext
-    from alembic.script import ScriptDirectory
-
-    config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
-    known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
-    engine = sa.create_engine(
-        "postgresql+psycopg://", poolclass=sa.NullPool, creator=lambda: psycopg.connect(**parameters(database_url))
-    )
-    try:
-        with engine.connect() as connection:  # the lock ends with the connection
-            connection.execute(sa.text("SELECT pg_advisory_lock(:lock)"), {"lock": number("schema", "")})
-            connection.commit()
-            current = MigrationContext.configure(connection).get_current_revision()
-            connection.rollback()
-            if current is None or current in known:
-                config.attributes["connection"] = connection
-                connection.exec_driver_sql(f"SET lock_timeout = '{LOCK}'")
-                connection.commit()
-                _insist(lambda: command.upgrade(config, "head"), connection)
-    except (psycopg.Error, sa.exc.SQLAlchemyError) as error:
-        raise StoreDown(f"Postgres: the schema is not migrated: {error}") from error
-
-
-def _insist(upgrade: Callable[[], None], connection: Any) -> None:
-    """Try until no transaction holds what must be locked; whoever waits for a lock holds up all that come after."""
-    for left in reversed(range(TRIES)):
-        try:
-            upgrade()
-            break
-        except Exception as error:
-            if not left or not isinstance(getattr(error, "orig", error), psycopg.errors.LockNotAvailable):
-                raise
-            connection.rollback()
-            log.warning("the schema waits for a transaction that holds a table: %s", error)
-        time.sleep(PAUSE)

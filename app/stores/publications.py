@@ -27,12 +27,14 @@ class Description:
 
 @dataclass(frozen=True, slots=True)
 class Publication:
-    """One file to record; with `overwrite` it may take another's place. Its key is its path."""
+    """One file to record; with `overwrite` it may take another's place. Its key is its path; `package` is what
+    Format.named makes of that."""
 
     path: str
     entry: Entry
     overwrite: bool = False
     description: Description | None = None
+    package: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +97,18 @@ class Publications(Protocol):
         their path is standing. The index gives every file its fence; `journal` is called with the fences by path
         when all is written and before that is committed: where it raises, nothing was changed.
         """
+
+    def holds(self, repositories: Sequence[str], package: str) -> bool:
+        """Whether a file of that package is published in one of them."""
+
+    def holding(self, repositories: Sequence[str], package: str) -> dict[str, tuple[int, bool]]:
+        """Of each of them its epoch, and whether a file of that package is published in it."""
+
+    def unnamed(self, repository: str, after: bytes, limit: int) -> list[tuple[bytes, str]]:
+        """Published files without a package's name, as (the hash of its key, path), in the order of hashes."""
+
+    def name(self, repository: str, packages: Mapping[bytes, str]) -> int:
+        """Name the packages of those (by hash) that have no name; how many."""
 
     def forget(self, repository: str, path: str, fence: int) -> bool:
         """Drop a file, if its fence is not newer, without a word to the journal, which said so; True if it was

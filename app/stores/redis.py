@@ -23,8 +23,8 @@ import json
 import logging
 import re
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import astuple, fields
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import astuple
 from typing import Any
 from uuid import uuid4
 
@@ -42,6 +42,7 @@ from app.stores.edges import Edges
 from app.stores.heartbeat import Heartbeat, HeldLock
 from app.stores.memory import Holder, Recollection, Sighting
 from app.stores.redis_apart import Apart
+from app.stores.redis_copies import recollection
 from app.stores.redis_edges import RedisEdges, line
 from app.stores.redis_scripts import EDGES, FORGET, PREFIX, RAISE, REMEMBER, STAMP
 
@@ -53,8 +54,6 @@ TOO_HIGH = re.compile("would overflow|out of range")  # more than Redis's 64 bit
 TOLD_AGAIN = 30.0  # seconds between two lines about what is refused
 
 log = logging.getLogger(__name__)
-
-_FIELDS = len(fields(Entry))
 
 
 class RedisMemory:
@@ -83,11 +82,16 @@ class RedisMemory:
             client.ping()
 
     def recall(self, repository: str, key: str) -> Recollection:
+        return self.recall_all(((repository, key),))[0]
+
+    def recall_all(self, keys: Sequence[tuple[str, str]]) -> list[Recollection]:
         with self._asked():
-            epoch, copy, negative, found = self._apart.ask("MGET", *_keys(repository, key), STAMP)
+            named = [each for repository, key in keys for each in _keys(repository, key)]
+            *values, found = self._apart.ask("MGET", *named, STAMP)
         stamp = int(found or 0)
         self._edges.look(stamp)
-        return _recollection(epoch, copy, negative, 0 if self.distrusted else stamp)
+        stamp = 0 if self.distrusted else stamp
+        return [recollection(*each, stamp) for each in zip(values[::3], values[1::3], values[2::3], strict=True)]
 
     def remember(self, repository: str, key: str, epoch: int, entry: Entry, now: float) -> None:
         with self._asked():
@@ -279,20 +283,3 @@ def hash_of(name: str) -> str:
 def _literal(name: str) -> str:
     """`name` in a pattern of SCAN, where it matches itself."""
     return "".join(f"\\{sign}" if sign in "*?[]^\\" else sign for sign in name)
-
-
-def _recollection(epoch: bytes | None, copy: bytes | None, negative: bytes | None, stamp: int) -> Recollection:
-    known = int(epoch) if epoch is not None else None
-    missing, missed = _missing(known, negative) if negative else (0, 0)
-    try:
-        copied_in, _, text = (copy or b"").split(b" ", 2)
-        copied, *values = json.loads(text)
-        return Recollection(known, Entry(*values[:_FIELDS]), int(copied_in), copied, missing, missed, stamp)
-    except (TypeError, ValueError):  # none, forgotten, or of a version that wrote otherwise
-        return Recollection(epoch=known, negative=missing, missed=missed, stamp=stamp)
-
-
-def _missing(known: int | None, negative: bytes) -> tuple[int, int]:
-    """Recollection's `negative` and `missed`; both 0 where it is of another epoch."""
-    missed_in, status = map(int, negative.split())
-    return (max(status, 0), max(-status, 0)) if missed_in == known else (0, 0)

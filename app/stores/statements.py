@@ -35,6 +35,15 @@ FIND = SQL(
     LEFT JOIN entries ON repository = %(repository)s AND key_hash = %(key_hash)s
     """
 ).format(columns=COLUMNS)
+FIND_EACH = SQL(
+    """
+    SELECT coalesce(epoch, 0), {columns}
+    FROM unnest(%s::text[], %s::bytea[]) WITH ORDINALITY AS given (repository, key_hash, place)
+    LEFT JOIN repositories ON name = given.repository
+    LEFT JOIN entries ON entries.repository = given.repository AND entries.key_hash = given.key_hash
+    ORDER BY place
+    """
+).format(columns=COLUMNS)
 FIND_ALL = SQL("SELECT key, {columns} FROM entries WHERE repository = %s AND key_hash = ANY (%s)").format(
     columns=COLUMNS
 )
@@ -52,18 +61,37 @@ COMMIT = SQL(  # what began before an expiring flush is kept, expired; before a 
 ).format(columns=COLUMNS, values=_CHECKED_BY_EPOCH, replaced=_REPLACED)
 PUBLISH = SQL(
     """
-    INSERT INTO entries (repository, key_hash, key, path, {columns})
-    VALUES (%(repository)s, %(key_hash)s, %(key)s, %(path)s, {values})
-    ON CONFLICT (repository, key_hash) DO UPDATE SET {replaced} WHERE %(overwrite)s
+    INSERT INTO entries (repository, key_hash, key, path, package, {columns})
+    VALUES (%(repository)s, %(key_hash)s, %(key)s, %(path)s, %(package)s, {values})
+    ON CONFLICT (repository, key_hash) DO UPDATE SET package = excluded.package, {replaced} WHERE %(overwrite)s
     """
 ).format(columns=COLUMNS, values=_VALUES, replaced=_REPLACED)
 RESTORE = SQL(
     """
-    INSERT INTO entries (repository, key_hash, key, path, {columns})
-    VALUES (%(repository)s, %(key_hash)s, %(key)s, %(path)s, {values})
-    ON CONFLICT (repository, key_hash) DO UPDATE SET {replaced} WHERE entries.fence < excluded.fence
+    INSERT INTO entries (repository, key_hash, key, path, package, {columns})
+    VALUES (%(repository)s, %(key_hash)s, %(key)s, %(path)s, %(package)s, {values})
+    ON CONFLICT (repository, key_hash) DO UPDATE SET package = excluded.package, {replaced}
+    WHERE entries.fence < excluded.fence OR (entries.fence = excluded.fence AND entries.package <> excluded.package)
     """
 ).format(columns=COLUMNS, values=_VALUES, replaced=_REPLACED)
+HOLDS = """
+    SELECT given, coalesce(epoch, 0), EXISTS (
+        SELECT FROM entries WHERE repository = given AND package <> '' AND md5(package) = md5(%(package)s::text)
+        AND package = %(package)s
+    )
+    FROM unnest(%(repositories)s::text[]) AS given LEFT JOIN repositories ON name = given
+    """
+UNNAMED = """
+    SELECT key_hash, path FROM entries WHERE repository = %s AND package = '' AND key_hash > %s
+    AND NOT EXISTS (
+        SELECT FROM generated AS g WHERE g.repository = entries.repository AND g.key_hash = entries.key_hash
+    )
+    ORDER BY key_hash LIMIT %s
+    """
+NAME = """
+    UPDATE entries SET package = given.package FROM unnest(%s::bytea[], %s::text[]) AS given (key_hash, package)
+    WHERE repository = %s AND entries.key_hash = given.key_hash AND entries.package = ''
+    """
 LOCK_SHARED = "SELECT pg_advisory_xact_lock_shared(number) FROM unnest(%s::bigint[]) AS number"  # in this order
 LOCK = "SELECT pg_advisory_xact_lock(%s)"
 LOCK_FILE = "SELECT pg_advisory_xact_lock_shared(%s), pg_advisory_xact_lock(%s)"

@@ -48,7 +48,8 @@ def _line(repository: Repository, url: str, settings: Settings, token: str) -> s
     client, unknown = _CLIENTS.get(repository.package, _CURL)
     source, *_ = (*repository.base_urls, "")
     tail = next((path for site, path in _TREES.items() if site in source), unknown if source else "")
-    return client.format(name=repository.name, url=url, host=urllib.parse.urlsplit(url).netloc, tail=tail)
+    host, setup = urllib.parse.urlsplit(url).netloc, url.replace("/repository/", "/setup/", 1)
+    return client.format(name=repository.name, url=url, host=host, tail=tail, setup=setup)
 
 
 _CURL = ("curl -fLO {url}{tail}", "/PATH")
@@ -61,6 +62,17 @@ _CLIENTS = {
         'echo "deb {url} $(. /etc/os-release; echo $VERSION_CODENAME) main" > /etc/apt/sources.list.d/{name}.list',
         "",
     ),
+    "pypi": ("pip install --index-url {url}/simple/ PACKAGE", ""),
+    "npm": ("npm install --registry {url}/ PACKAGE", ""),
+    "helm": ("helm repo add {name} {url}", ""),
+    "maven": ("curl -fo ~/.m2/settings.xml {setup}/settings.xml", ""),
+    "go": ("GOPROXY={url} go mod download", ""),
+    "cargo": ("curl -fo ~/.cargo/config.toml {setup}/config.toml", ""),
+    "conda": ("conda install --override-channels -c {url} PACKAGE", ""),
+    "rubygems": ("gem install PACKAGE --clear-sources --source {url}/", ""),
+    "nuget": ("nuget install PACKAGE -Source {url}/index.json", ""),
+    "terraform": ("curl -fo ~/.terraformrc {setup}/.terraformrc", ""),
+    "puppet": ("puppet module install MODULE --module_repository {url}", ""),
 }
 _SENDING = "curl --fail-with-body -u admin:{token} -T"
 # package -> how its own client publishes; README.md, Publishing
@@ -74,6 +86,7 @@ _PUBLISHERS = {
     "pypi": "twine upload --repository-url {url}/ -u __token__ -p {token} dist/*",
     "npm": "npm publish --registry {url}/ --//{host}/repository/{name}/:_authToken={token}",
     "helm": f"{_SENDING} CHART.tgz {{url}}/",
+    "go": f"{_SENDING} VERSION.zip {{url}}/MODULE/@v/",
 }
 _TREES = {  # where the path is known
     "almalinux": "/$releasever/BaseOS/$basearch/os",

@@ -23,7 +23,7 @@ from app.upstream.breakers import Breakers
 from app.upstream.coding import Undecodable, undo
 from app.upstream.dial import Dialler, where
 from app.upstream.download import Download
-from app.upstream.guard import Guard
+from app.upstream.guard import Guard, refused
 from app.upstream.headers import retry_after
 from app.upstream.hops import Hop, discard, follow, harmless, origin
 from app.upstream.login import Login
@@ -59,6 +59,8 @@ class Upstreams:
             return self.mirrors.first(
                 repository, lambda base, guard: self._visit(resource, base, method, validators or {}, guard)
             )
+        if (home := _home(resource)) is not None:
+            return self._visit(resource, home, method, validators or {})
         *earlier, last = self._awake(resource)
         for base in earlier:
             try:
@@ -137,13 +139,16 @@ class Upstreams:
         self._dare(resource.repository)
         root, login = _split(base, resource.repository)
         dialler = self._dialler(resource.repository)
-        url = paths.join(root.url, resource.path, resource.query)
+        url, place = _address(resource, base, root)
         headers = _headers(resource, login, validators)
+        if place is not root:  # an index of upstream's chose it
+            guard = guard or Guard(root.host or "")
         if guard is not None:
-            guard.admit_literal(root.host or "")
+            guard.admit_literal(place.host or "")
             headers = harmless(headers)
-        hop = Hop(url, root, method, headers, guard)
-        breaker = self.breakers.of(resource.repository, base)
+        method = "POST" if resource.posted else method
+        hop = Hop(url, place, method, headers, guard, body=resource.posted.encode() or None)
+        breaker = self.breakers.of(resource.repository, base if place is root else f"{place.scheme}://{place.netloc}")
         breaker.check(resource.path)
         release = dialler.reserve(where(url))
         try:
@@ -153,7 +158,7 @@ class Upstreams:
                 else:
                     response, final = follow(dialler, hop)
                 attempt.answer(response.status, retry_after(response.headers, time.time()), where(final.url))
-            ended = attempt.end if method == "GET" else None
+            ended = attempt.end if method != "HEAD" else None
             return _download(response, final.url, resource.path, "Range" in headers, release, ended)
         except BaseException:
             release()
@@ -204,6 +209,37 @@ def _ask_for_token(dialler: Dialler, root: Url, resource: Resource, url: Url, au
         headers = harmless(headers)
     response, final = follow(dialler, Hop(url.url, url, "GET", headers, guard).showing(authorization))
     return _download(response, final.url, "", False, lambda: None)
+
+
+def _home(resource: Resource) -> str | None:
+    """The only base URL by which what an index names is asked for: one of the same origin, else the first, by whose
+    settings another host is dialled. None where it is below the first one: that fails over with its index."""
+    bases = resource.repository.base_urls
+    if not resource.url or _below(resource.url, bases[0]):
+        return None
+    place = origin(parse_url(resource.url))
+    return next((base for base in bases if origin(parse_url(base)) == place), bases[0])
+
+
+def _below(url: str, base: str) -> str:
+    """What follows the base URL, "" where it does not begin so; credentials are no part of either."""
+    whole, root = (parse_url(each)._replace(auth=None).url for each in (url, base.rstrip("/") + "/"))
+    return whole.removeprefix(root) if whole.startswith(root) else ""
+
+
+def _address(resource: Resource, base: str, root: Url) -> tuple[str, Url]:
+    """The URL to ask for, and the place that it belongs to: `root`, or another that an index of upstream's names."""
+    if not resource.url:
+        return paths.join(root.url, resource.path, resource.query), root
+    url, bases = resource.url, resource.repository.base_urls
+    if bases and (below := _below(url, bases[0])):
+        url = f"{base.rstrip('/')}/{below}"
+    target = parse_url(url)._replace(auth=None, fragment=None)
+    if origin(target) == origin(root):
+        return target.url, root
+    if root.scheme == "https" and target.scheme == "http":
+        raise refused(where(root.url), f"from https to http://{target.netloc}")
+    return target.url, target
 
 
 def _split(base: str, repository: Repository) -> tuple[Url, str | None]:

@@ -74,7 +74,7 @@ class Patience(Retry):
     def __init__(self, total: int = 2, *, pace: Callable[[], None] = lambda: None, **kwargs: Any) -> None:
         self._pace = pace  # waits for each further try's turn
         settled = {
-            "allowed_methods": frozenset({"GET", "HEAD"}),
+            "allowed_methods": frozenset({"GET", "HEAD", "POST"}),  # nothing is posted but questions
             "status_forcelist": frozenset({502, 503, 504}),
             "raise_on_status": False,
             "respect_retry_after_header": False,
@@ -145,7 +145,9 @@ class Dialler:
         taken.callback(self._slots.release)
         return taken.close
 
-    def request(self, method: str, url: str, headers: Mapping[str, str], guard: Guard | None) -> urllib3.HTTPResponse:
+    def request(
+        self, method: str, url: str, headers: Mapping[str, str], guard: Guard | None, body: bytes | None = None
+    ) -> urllib3.HTTPResponse:
         """The response to one request, its body unread; with a guard (a redirect elsewhere): no client cert.
 
         Raises UpstreamTimeout (also "upstream_busy", where `max_rate` leaves it no turn), UpstreamUnreachable,
@@ -158,6 +160,7 @@ class Dialler:
             response = self._manager(urllib.parse.urlsplit(url).scheme, guard).urlopen(
                 method,
                 url,
+                body=body,
                 headers=headers,
                 redirect=False,
                 retries=Patience(pace=turn),

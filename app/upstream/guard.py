@@ -16,7 +16,7 @@ from app.errors import UpstreamDenied
 
 
 class Reach(StrEnum):
-    """Who can be reached at an address; nobody is ever redirected to NOWHERE."""
+    """Who can be reached at an address; of NOWHERE nobody knows."""
 
     GLOBAL = "public"
     LOOPBACK = "loopback"
@@ -93,13 +93,13 @@ class Guard:
         """Return if a connection to this IP address may be made; raises UpstreamDenied.
 
         The base URL's own network counts as far as it is of the same kind; a link-local address (a cloud's
-        metadata service) only if the base URL is that address.
+        metadata service), or a reserved one, only if the base URL is that address.
         """
         kind = reach(address)
         if kind is Reach.GLOBAL:
             return
         own = addresses(self.base_host)
-        if kind is Reach.LINK_LOCAL and address in own:
+        if kind in (Reach.LINK_LOCAL, Reach.NOWHERE) and address in own - {"0.0.0.0", "::"}:  # noqa: S104 - not bound
             return
         if kind in (Reach.LOOPBACK, Reach.PRIVATE) and kind in map(reach, own):
             return

@@ -32,6 +32,7 @@ class Hop:
     headers: HTTPHeaderDict = field(repr=False)
     guard: Guard | None = None
     visited: tuple[str, ...] = ()
+    body: bytes | None = field(default=None, repr=False)  # of a POST: it goes nowhere but here
 
     def showing(self, authorization: str | None) -> Hop:
         """The same with a proof of who asks, or without one."""
@@ -60,9 +61,9 @@ class Hop:
 def follow(dialler: Dialler, hop: Hop) -> tuple[urllib3.HTTPResponse, Hop]:
     """The first answer that is no redirect, and the hop it came from."""
     while True:
-        response = dialler.request(hop.method, hop.url, hop.headers, hop.guard)
+        response = dialler.request(hop.method, hop.url, hop.headers, hop.guard, hop.body)
         location = response.headers.get("Location")
-        if response.status not in _REDIRECTS or not location:
+        if response.status not in _REDIRECTS or not location or hop.body is not None:
             return response, hop
         discard(response)
         hop = hop.next(location)

@@ -113,9 +113,11 @@ def flush() -> Response:
     if mode not in MODES:
         raise BadRequest(f"mode is one of {', '.join(MODES)}", code="bad_mode")
     remote, prefix = request.args.get("remote"), request.args.get("path", "").lstrip("/")
-    if remote is not None and remote not in node().repositories.remotes:
+    known = node().repositories
+    cached = [*known.remotes, *known.virtuals]  # of a virtual, what was made of its members
+    if remote is not None and remote not in cached:
         raise NotFound("no such remote", code="unknown_remote")
-    names = [remote] if remote is not None else list(node().repositories.remotes)
+    names = [remote] if remote is not None else cached
     audit.note(repository=remote or "", detail=audit.told({"path": prefix, "mode": mode}, "path", "mode"))
     with heartbeat.beating():
         done = maintenance.flush(node().shelf.catalog, names, paths.check(prefix), expire=mode == "expire")

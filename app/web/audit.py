@@ -66,7 +66,7 @@ def record(asked: Ask, status: int) -> None:
 
 def _event(asked: Ask, status: int) -> Event | None:
     said: Note = g.get("audited", Note())
-    done = asked.method not in READING and status < 400 and asked.route != "status"
+    done = asked.method not in READING and not asked.posted and status < 400 and asked.route != "status"
     if CHATTER.fullmatch(asked.url_path) or not (done or said.action):
         return None
     known = g.get("principal")

@@ -46,7 +46,12 @@ def visible(name: str) -> Repository | None:
 
 def _visible(name: str) -> Repository | None:
     found = named(name)
-    return found if found is not None and (not found.access or principal().may_read(found)) else None
+    if found is None or (found.access and not principal().may_read(found)):
+        return None
+    if not any(part.access for part in found.parts):
+        return found
+    seen = found.read_by(lambda part: not part.access or principal().may_read(part))
+    return seen if seen.parts else None  # of a virtual that has nothing for them they know as much as of its members
 
 
 def readable(name: str) -> Repository:

@@ -132,7 +132,9 @@ class Carrier:
             if ask.route in ("fill", "status"):
                 self._tell(conn, ask, delivery, told)
             elif not self._sent(handed, conn, delivery, told):
-                self._sent(replace(handed, entry=None, blob=-1), conn, delivery, told, last=True)
+                self._sent(
+                    replace(handed, ask=replace(ask, member=""), entry=None, blob=-1), conn, delivery, told, last=True
+                )
         except ArtifactError as error:
             if delivery.head:
                 raise
@@ -147,13 +149,13 @@ class Carrier:
         self, handed: Handed, conn: socket.socket, delivery: wire.Delivery, told: _Told, last: bool = False
     ) -> bool:
         """Send the response; False where bytes that were taken to be stored unasked are not: worth one more try."""
-        ask, resource = handed.ask, self._resource(handed.ask)
-        outcome = self._outcome(handed, resource)
+        ask = handed.ask
+        resource, outcome = self._outcome(handed, self._resource(ask))
         try:
             _settle(ask, outcome)
             reply = answer(ask, resource, outcome)
             told.status, told.cache = reply.status, reply.cache
-            told.artifact = Artifact(resource.key, resource.path)
+            told.artifact = Artifact.of(resource)
             wire.deliver(conn, ask, reply, outcome, delivery)
         except StoreDown:
             if delivery.head or last or not isinstance(outcome, Served):
@@ -180,14 +182,17 @@ class Carrier:
         repository = self.repositories.get(ask.repository)
         if repository is None:
             raise NotFound("no such repository", code="unknown_repository")
-        return FORMATS[repository.package].resolve(repository, ask)
+        if (members := ask.members) is not None:  # which of them this client may read was asked by the worker
+            repository = repository.read_by(lambda part: part.name in members)
+        resource = FORMATS[repository.package].resolve(repository, ask)
+        return next((each for each in resource.among if each.repository.name == ask.member), resource)
 
-    def _outcome(self, handed: Handed, resource: Resource) -> Outcome:
+    def _outcome(self, handed: Handed, resource: Resource) -> tuple[Resource, Outcome]:
         if handed.entry is not None and handed.blob >= 0:
-            return Served(handed.entry, handed.state, os.fdopen(handed.blob, "rb", buffering=0))
+            return resource, Served(handed.entry, handed.state, os.fdopen(handed.blob, "rb", buffering=0))
         if handed.entry is not None and (served := self._opened(handed.entry, handed.state)) is not None:
-            return served
-        return self.engine.get(handed.ask, resource)
+            return resource, served
+        return self.engine.choose(handed.ask, resource)
 
     def _opened(self, entry: Entry, state: str) -> Served | None:
         """What a worker has judged already; the engine copes where the bytes are gone or their store is."""

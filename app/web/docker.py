@@ -16,7 +16,8 @@ So `alpine/git` is Docker Hub's image even where a repository `alpine` has packa
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import chain
 
@@ -24,12 +25,13 @@ from flask import Blueprint, Response, g, request
 
 from app import paths
 from app.errors import BadRequest, MethodNotAllowed, NotFound, StoreDown
-from app.formats.docker import DOCKER
+from app.formats.docker import DOCKER, Endpoint, parse
 from app.repositories import Repositories
 from app.resource import Ask, Kind, Repository
-from app.web import client, edge, images, oci, push
+from app.web import client, edge, images, local, oci, push
 from app.web.auth import Everything, Seen, hidden, principal, require_known, shown, unknown, visible
 from app.web.node import about, ask, node
+from app.web.reply import PRIVATE
 from app.web.serve import serve
 from app.web.target import BY_NAME, Target
 
@@ -108,7 +110,12 @@ def is_docker(source: Repository) -> bool:
 def every_image() -> list[Repository]:
     """Every repository of images, whoever may know of it."""
     known = node().repositories
-    return [each for all_of in (known.remotes, known.listed) for each in all_of.values() if is_docker(each)]
+    return [
+        each
+        for all_of in (known.remotes, known.listed, known.virtuals)
+        for each in all_of.values()
+        if is_docker(each)
+    ]
 
 
 def is_own(rest: str) -> bool:
@@ -127,9 +134,33 @@ def below(ask: Ask) -> str:
 def answer(ask: Ask, source: Repository) -> Response:
     """A GET or HEAD of `v2/...` in a repository of images."""
     rest = below(ask)
-    if not is_own(rest):
-        return push.read(ask, source) if source.kind is Kind.LOCAL else serve(ask, source)
-    return images.catalog(ask, [source.name], prefixed=False) if rest else images.told({})
+    if is_own(rest):
+        names = [part.name for part in source.parts] or [source.name]
+        return images.catalog(ask, names, prefixed=False) if rest else images.told({})
+    if source.kind is Kind.LOCAL:
+        return push.read(ask, source)
+    return _listed(ask, source) or serve(ask, source)
+
+
+def _listed(ask: Ask, source: Repository) -> Response | None:
+    """A list of an image that a local member of this virtual has: that one computes it."""
+    hosted = [part for part in source.parts if part.kind is Kind.LOCAL]
+    target = parse(ask.path)
+    if not hosted or target.kind not in (Endpoint.TAGS, Endpoint.REFERRERS):
+        return None
+    if not node().shelf.catalog.index.hosted.holds([part.name for part in hosted], target.name):
+        return None
+    response = _first(ask, hosted)
+    if source.private:
+        response.headers.setdefault(*PRIVATE)
+    return response
+
+
+def _first(ask: Ask, hosted: Sequence[Repository]) -> Response:
+    for part in hosted[:-1]:
+        with suppress(NotFound):
+            return local.get(ask, part)
+    return local.get(ask, hosted[-1])
 
 
 @dataclass(frozen=True, slots=True)

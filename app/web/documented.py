@@ -48,6 +48,7 @@ class Problem(Schema):
 class Parser(FlaskParser):
     """Of webargs, with this project's limits and errors."""
 
+    most = BODY
     DEFAULT_UNKNOWN_BY_LOCATION: dict[str, str | None] = {  # noqa: RUF012 - webargs' own way
         **FlaskParser.DEFAULT_UNKNOWN_BY_LOCATION,
         "query": RAISE,
@@ -58,7 +59,7 @@ class Parser(FlaskParser):
         credentials, but nothing of this type."""
         if req.mimetype != JSON:
             raise UnsupportedMedia(f"the body is to be JSON, and the request to say Content-Type: {JSON}")
-        req.max_content_length = BODY
+        req.max_content_length = self.most
         return parsed(req.get_data())
 
     def handle_error(

@@ -7,6 +7,7 @@ a node answers  X-Accel-Expires: @<second>    by nginx's own clock; without this
 a fresh stored body that a worker sends, of a public remote     kept
 one that never changes                                          until it expires here, a day at most
 any other                                                       to the end of nginx's present second
+made of others, or of a virtual: what it depends on is not its own key's alone    not at all
 a part of a set that changes as one, under a plain name         not at all: half of it would be the old edition
 local, private, hashed on every read; a 404; what was fetched   not at all
 """
@@ -32,7 +33,7 @@ def kept(ask: Ask, resource: Resource, served: Served, stamp: int, now: float) -
     told = _ASKED.fullmatch(ask.headers.get(ASKED, ""))
     if told is None or served.state != "HIT" or not _public(resource):
         return ()
-    if resource.in_step:
+    if resource.in_step or resource.sources or resource.addressed or ask.members is not None:
         return ()
     lasting = resource.immutable and stamp > 0  # else nobody could tell the edge of changes
     until = int(told[1]) + (_lifetime(resource, served, now) if lasting else 0)

@@ -24,7 +24,7 @@ from app.config import Settings
 from app.resource import Ask, Headers, Resource
 from app.shelf import Served
 from app.stores.blobs import Distant
-from app.web.reply import Answer, Span
+from app.web.parts import Answer, Span
 
 LINK, PRIVATE = 600, 30  # seconds within which a client must begin with the link it was given
 JUDGED = ("if-match", "if-none-match", "if-modified-since", "if-unmodified-since")
@@ -51,7 +51,7 @@ def elsewhere(settings: Settings, ask: Ask, resource: Resource, reply: Answer, s
         where = f"sha256/{served.entry.digest[:2]}/{served.entry.digest}"
         return None if conditional else _accelerated(settings.accel_redirect, ask, reply, where)
     if settings.s3_redirect and ask.route != "api" and not resource.whole and not conditional:
-        return _linked(reply, body, PRIVATE if resource.repository.access else LINK)
+        return _linked(reply, body, PRIVATE if ask.private or resource.repository.private else LINK)
     return _accelerated(settings.accel_redirect, ask, reply, body)
 
 

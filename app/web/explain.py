@@ -20,11 +20,12 @@ from werkzeug.exceptions import HTTPException
 
 from app.accounts.rights import ROOT
 from app.errors import ArtifactError, BadRequest
-from app.explain import Here, explain
+from app.explain_members import explain
+from app.explanation import Here
 from app.formats import FORMATS
 from app.stores.filesystem import FilesystemBlobs
 from app.upstream.breaker import Health
-from app.web import docker, health, local, remote, repository, schemas
+from app.web import docker, health, local, remote, repository, schemas, virtual
 from app.web.auth import require_admin
 from app.web.documented import EITHER, Blueprint
 from app.web.explained import Document, document, own_page, refusal
@@ -38,6 +39,7 @@ TARGETS: Mapping[str, Callable[[], Target | None]] = {
     "local.file": local.target,
     "remote.get": remote.target,
     "repository.get": repository.target,
+    "virtual.get": virtual.target,
 }
 ABSOLUTE = re.compile(r"(https?)://([^/?]*)(.*)", re.IGNORECASE)
 AS_IT_IS = string.ascii_letters + string.digits + string.punctuation  # what a client sends unencoded, or did encode

@@ -13,6 +13,7 @@
     last_answer  {at, age, status, problem}
     next_try     {at, in, why}
     unknown      {field: why it could not be told}
+    members      [{repository, key, asked, because, state, row}]    only of what is made of others, or in a virtual
 
 Times are ISO 8601 in UTC, ages and `in` are seconds; what is not there, or not known, is null. `ttl` is seconds or
 "forever". What a refusal came before is null, too.
@@ -29,7 +30,7 @@ from typing import Any
 from flask import Response
 
 from app import paths
-from app.explain import Explanation
+from app.explanation import Explanation
 from app.foresight import Case, Row
 from app.repositories.display import sources
 from app.resource import Ask, Kind, Resource
@@ -56,6 +57,7 @@ def document(target: Target, found: Explanation, ask: Ask, now: float) -> Docume
         "last_answer": seen and {**asdict(seen), "at": _moment(seen.at), "age": _since(seen.at, now)},
         "next_try": {"at": _moment(found.next.at), "in": _until(found.next.at, now), "why": found.next.why},
         "unknown": dict(found.unknown),
+        **({"members": [asdict(each) for each in found.members]} if found.members else {}),
     }
 
 

@@ -91,7 +91,8 @@ class Finish:
         if cache:
             self.tally.add(repository, cache, sent)
         if artifact is not None and repository:
-            self.usage.add(repository, artifact.key)
+            for used in ((artifact.repository or repository, artifact.key), *artifact.made_of):
+                self.usage.add(*used)
             if method == "GET" and status in PULLED:
                 self.record.add(repository, artifact, ask.client, now, 1, sent)
         told = {"status": status, "duration_ms": round(seconds * 1000, 2), "bytes": sent}

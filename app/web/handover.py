@@ -31,7 +31,7 @@ from app.shelf import Served
 from app.stores.blobs import Distant
 
 LENGTH = struct.Struct("!I")
-LONGEST = 2 << 20  # bytes of a message: a hundred headers of 8 KiB, in UTF-8
+LONGEST = 16 << 20  # bytes of a message: a hundred headers of 8 KiB, in UTF-8, or a long question (asking.py)
 HANDED = "artifactapi.handed"  # environ key: the response is no longer this worker's
 HOP = frozenset({"connection", "transfer-encoding", "date"})
 

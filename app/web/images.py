@@ -31,9 +31,9 @@ def install(app: Flask) -> None:
 
 
 def catalog(ask: Ask, repositories: Sequence[str], *, prefixed: bool) -> Response:
-    """One page of what is stored in these repositories; `prefixed` by their names, or of one alone, bare."""
+    """One page of what is stored in these repositories; `prefixed` by their names, or bare, of all as of one."""
     size, last = _size(said(ask, "n")), paths.check(said(ask, "last") or "")
-    bare = [] if prefixed else list(_names(repositories[0], last, size + 1))
+    bare = [] if prefixed else sorted({name for each in repositories for name in _names(each, last, size + 1)})
     found = page(repositories, last, size + 1, _names) if prefixed else bare
     response = told({"repositories": found[:size]})
     if size and len(found) > size:

@@ -24,7 +24,7 @@ from app.web.auth import principal, readable, require_known, require_write
 from app.web.node import about, node
 from app.web.receiving import Received, received
 from app.web.reply import guessed
-from app.web.serve import serve
+from app.web.serve import address, serve
 from app.web.settled import Settled
 from app.web.target import Target
 
@@ -143,11 +143,6 @@ def _conditional(ask: Ask, source: Repository) -> Iterator[Repository]:
 
 def inside(source: Repository) -> Inside:
     return Inside(node().shelf, source.name)
-
-
-def address(source: Repository) -> str:
-    """The repository's URL as its clients reach it."""
-    return f"{client.origin(request.environ, node().settings)}/repository/{source.name}"
 
 
 def _post(ask: Ask, source: Repository, got: Received) -> Post:

@@ -16,7 +16,7 @@ from app.fills.fill import Flights, Stage
 from app.resource import Ask, Headers
 from app.upstream import Upstreams, peers
 from app.web.node import ask
-from app.web.reply import Answer, Span
+from app.web.parts import Answer, Span
 from app.web.serve import hand_over
 
 blueprint = Blueprint("peers", __name__)

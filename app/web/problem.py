@@ -10,6 +10,7 @@ from app.errors import (
     ArtifactError,
     Invalid,
     MethodNotAllowed,
+    Moved,
     NotFound,
     RangeNotSatisfiable,
     StoreDown,
@@ -50,6 +51,8 @@ def _headers(error: ArtifactError) -> Headers:
         headers.append(("X-Cache", "NEGATIVE"))
     if isinstance(error, RangeNotSatisfiable):
         headers.append(("Content-Range", f"bytes */{error.size}"))
+    if isinstance(error, Moved):
+        headers.append(("Location", error.location))
     if isinstance(error, MethodNotAllowed):
         headers.append(("Allow", ", ".join(error.allow)))
     if isinstance(error, Unauthorized):

@@ -5,16 +5,20 @@ from __future__ import annotations
 import hashlib
 import mimetypes
 import secrets
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from urllib.parse import quote
 
 from werkzeug.http import is_resource_modified, parse_range_header
 
+from app.assembly import left_out, said
 from app.cache import Arriving, Blank, Outcome, Told
-from app.errors import RangeNotSatisfiable
+from app.errors import RangeNotSatisfiable, StoreDown
 from app.fills.spool import Head
-from app.resource import Ask, Headers, Literal, Resource
+from app.making import HERES
+from app.resource import HERE, Ask, Headers, Literal, Resource
 from app.shelf import Served
+from app.web.parts import Addressed, Span
+from app.web.parts import Answer as Answer
 
 PRIVATE = ("Cache-Control", "private")  # to no cache that others read, too (RFC 9111, 5.2.2.7)
 # What is stored are other people's words, on the origin of the API: a browser shows it, and runs none of it.
@@ -35,45 +39,29 @@ TYPES = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Span:
-    """`length` bytes of the body from `start`; a length of None is all that comes."""
-
-    start: int
-    length: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """A response but for its bytes: `parts` in order, literal bytes or spans of the body."""
-
-    status: int
-    headers: Headers
-    parts: tuple[bytes | Span, ...] = ()
-    cache: str = ""
-
-    @property
-    def length(self) -> int | None:
-        """Bytes of the response body, None while unknown."""
-        total = 0
-        for part in self.parts:
-            length = len(part) if isinstance(part, bytes) else part.length
-            if length is None:
-                return None
-            total += length
-        return total
-
-
 def answer(ask: Ask, resource: Resource, outcome: Outcome) -> Answer:
     """GET or HEAD of `outcome`; RangeNotSatisfiable where no range can be met (RFC 9110, 15.5.17)."""
     found = _answer(ask, resource, outcome)
-    private = (PRIVATE,) if resource.repository.access else ()
-    return replace(found, headers=(*found.headers, *SAFE, *private))
+    private = (PRIVATE,) if ask.private or resource.repository.private else ()
+    return replace(found, headers=(*found.headers, *SAFE, *private, *_without(ask, resource, outcome)))
+
+
+def _without(ask: Ask, resource: Resource, outcome: Outcome) -> Headers:
+    """A warning that members of a virtual did not answer, so that what they have may be missing (RFC 7234, 5.5)."""
+    names = resource.left_out
+    if resource.sources and isinstance(outcome, Served):
+        names = (*names, *left_out(outcome.entry))
+    agent = "299 -" if ask.route == "v2" else "199 artifactapi"  # as with what is stale
+    return tuple(("Warning", f'{agent} "{name} did not answer and is left out"') for name in names)
 
 
 def _answer(ask: Ask, resource: Resource, outcome: Outcome) -> Answer:
     if isinstance(outcome, Blank):
         return _literal(ask, resource, outcome, outcome.literal)
+    if resource.addressed and isinstance(outcome, Served):
+        return _addressed(ask, resource, outcome)
+    if resource.stated:
+        return _stated(ask, resource, outcome)
     if resource.rendered and isinstance(outcome, Served):
         return _rendered(ask, resource, outcome)
     return _stored(ask, resource, outcome)
@@ -98,6 +86,13 @@ def _stored(ask: Ask, resource: Resource, outcome: Served | Arriving | Told) -> 
     return _sized(_multipart(headers, head, spans, outcome.state))
 
 
+def _stated(ask: Ask, resource: Resource, outcome: Outcome) -> Answer:
+    if not isinstance(outcome, Served):
+        raise StoreDown("the body could not be stored, and what is said of it is not known", retry_after=1)
+    said = resource.format.stated(ask, resource, outcome.entry, outcome.file)
+    return _literal(ask, resource, outcome, said)
+
+
 def _rendered(ask: Ask, resource: Resource, outcome: Served) -> Answer:
     if outcome.entry.size > RENDERED:
         return _stored(ask, resource, outcome)
@@ -107,6 +102,19 @@ def _rendered(ask: Ask, resource: Resource, outcome: Served) -> Answer:
     if body == stored:
         return _stored(ask, resource, outcome)
     return _literal(ask, resource, outcome, Literal(body, outcome.entry.content_type), kept)
+
+
+def _addressed(ask: Ask, resource: Resource, outcome: Served) -> Answer:
+    """A body that names this server, under an ETag of that; without ranges, for nobody resumes a document."""
+    entry, address = outcome.entry, ask.address.encode("ascii")
+    length = entry.size + int(said(entry, HERES) or 0) * (len(address) - len(HERE.encode()))
+    etag = f'"{entry.digest[:32]}-{hashlib.sha256(address).hexdigest()[:16]}"'
+    head = Head(entry.content_type, length, etag, entry.last_modified)
+    common = (line for line in _headers(ask, outcome, head, "") if line[0] != "Accept-Ranges")
+    headers = (*common, *resource.format.headers(ask, resource, "", entry.kept))
+    if _unmodified(ask, head):
+        return Answer(304, headers, cache=outcome.state)
+    return _sized(Answer(200, _typed(ask, headers, head), (Addressed(entry.size, address, length),), outcome.state))
 
 
 def _literal(ask: Ask, resource: Resource, outcome: Outcome, literal: Literal, kept: str = "") -> Answer:
@@ -187,6 +195,8 @@ def _sized(reply: Answer) -> Answer:
 
 def _unmodified(ask: Ask, head: Head) -> bool:
     """RFC 9110, 13.2.2: If-None-Match outranks If-Modified-Since; the others do not concern reads."""
+    if ask.method not in ("GET", "HEAD"):
+        return False
     environ = {"REQUEST_METHOD": ask.method}
     if "if-none-match" in ask.headers:
         if head.etag is None and ask.headers["if-none-match"].strip() != "*":

@@ -9,6 +9,7 @@ from app.errors import MethodNotAllowed
 from app.formats import FORMATS
 from app.resource import Ask, Kind
 from app.web import client, docker, local
+from app.web.asking import asked
 from app.web.auth import readable, require_known, visible
 from app.web.node import about
 from app.web.serve import serve
@@ -38,6 +39,8 @@ def target() -> Target | None:
 @blueprint.route("/<rest:rest>", methods=["PUT", "POST", "PATCH", "DELETE"], provide_automatic_options=False)
 def change(rest: str) -> Response:
     ask = _asked()
+    if (question := asked(ask)) is not None:
+        return serve(*question)
     require_known()
     found = readable(ask.repository)
     if found.kind is not Kind.LOCAL:

@@ -144,3 +144,4 @@ class Explanation(Schema):
     last_answer = ANYTHING(allow_none=True)
     next_try = ANYTHING(allow_none=True)
     not_told = ANYTHING(data_key="unknown", allow_none=True)
+    members = fields.List(fields.Dict())

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import socket
 import struct
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import replace
 
 from flask import Response, request
 
+from app.assembly import Assembly
 from app.errors import NotFound, StoreDown
 from app.formats import FORMATS
 from app.resource import Ask, Headers, Repository, Resource
 from app.shelf import Served
-from app.web import edge
+from app.stores.catalog import Known
+from app.web import client, edge
 from app.web.elsewhere import elsewhere
 from app.web.handover import HANDED
 from app.web.node import ask as current
 from app.web.node import node
-from app.web.reply import Answer, Span, answer
+from app.web.parts import Addressed, Answer, Span
+from app.web.reply import answer
 from app.web.settled import Settled
 from app.web.usage import Artifact
 
@@ -30,11 +33,14 @@ PATIENCE = struct.pack("ll", 2, 0)  # seconds, microseconds
 def serve(ask: Ask, source: Repository) -> Response:
     """The response, or an empty one that stands for a request handed over."""
     resource = FORMATS[source.package].resolve(source, ask)
-    served, stamp = _stored(resource)
+    ask = _told(ask, source, resource)
+    resource, served, stamp = _chosen(resource)
     if served is None:
         return hand_over(ask, None)
+    if resource.repository.name != source.name:
+        ask = replace(ask, member=resource.repository.name)
     with closing(served.file):
-        if resource.rendered and served.entry.size > SMALL:  # writing it anew takes time, too
+        if (resource.rendered or resource.stated) and served.entry.size > SMALL:  # writing it anew takes time, too
             return hand_over(ask, served)
         kept = _kept(ask, resource, served, stamp)
         reply = answer(ask, resource, served)
@@ -47,6 +53,33 @@ def serve(ask: Ask, source: Repository) -> Response:
         return hand_over(ask, served)
 
 
+def _told(ask: Ask, source: Repository, resource: Resource) -> Ask:
+    """The request with what the fills process cannot know of it."""
+    if source.members:
+        ask = replace(ask, members=tuple(part.name for part in source.parts), private=source.private)
+    addressed = any(each.addressed for each in (resource, *resource.among))
+    return replace(ask, address=address(source)) if addressed and not ask.address else ask
+
+
+def address(source: Repository) -> str:
+    """The repository's URL as its clients reach it."""
+    return f"{client.origin(request.environ, node().settings)}/repository/{source.name}"
+
+
+def _chosen(resource: Resource) -> tuple[Resource, Served | None, int]:
+    """_stored() of it, or of the first that has it of what it is among; once one has to be asked, so are the rest."""
+    if not resource.among:
+        return resource, *_stored(resource)
+    try:
+        look = Assembly(node().shelf).look(resource)
+    except StoreDown:
+        return resource, None, 0
+    for each, known in look.asked:
+        with suppress(NotFound):
+            return each, *_stored(each, known)
+    raise NotFound("no member has such a file", code="file_not_found")
+
+
 def _make_room() -> None:
     """Have the kernel take the whole body even from a client that does not read, and never wait for one long."""
     client = request.environ.get("gunicorn.socket")
@@ -55,12 +88,14 @@ def _make_room() -> None:
         client.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, PATIENCE)
 
 
-def _stored(resource: Resource) -> tuple[Served | None, int]:
+def _stored(resource: Resource, known: Known | None = None) -> tuple[Served | None, int]:
     """The copy and its stamp (Known.stamp); None where more than the shelf is needed. A store that is down is for the
     fills process to cope with."""
     shelf = node().shelf
     try:
-        known = shelf.find(resource)
+        if resource.sources:
+            return Assembly(shelf).ready(resource), 0
+        known = known or shelf.find(resource)
         if resource.repository.verify_on_read and known.entry is not None and known.entry.size > SMALL:
             return None, 0  # hashing it takes time
         return shelf.stored(resource, known), known.stamp
@@ -92,13 +127,15 @@ def _response(ask: Ask, resource: Resource, reply: Answer, served: Served) -> Se
     if ask.method != "HEAD" and (reply.length or 0) > AT_ONCE:
         _make_room()
     body = b"" if ask.method == "HEAD" else b"".join(_bytes(part, served) for part in reply.parts)
-    artifact = Artifact(resource.key, resource.path, served.entry.digest)
+    artifact = Artifact.of(resource, served.entry.digest)
     return Settled(body, reply.status, reply.headers, artifact=artifact)
 
 
-def _bytes(part: bytes | Span, served: Served) -> bytes:
+def _bytes(part: bytes | Span | Addressed, served: Served) -> bytes:
     if isinstance(part, bytes):
         return part
+    if isinstance(part, Addressed):
+        return b"".join(part.chunks(served.file))
     try:
         served.file.seek(part.start)
         found = served.file.read(part.length or 0)  # a Distant reads all of it, too

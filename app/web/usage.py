@@ -10,6 +10,7 @@ from typing import Protocol
 
 from app import metrics
 from app.errors import StoreDown
+from app.resource import Resource
 from app.stores.base import Index
 from app.stores.pulls import HIGHEST, MINUTE, Pull, Pulls, address
 from app.web.ticker import Ticker
@@ -25,11 +26,21 @@ EARLY, ROWS = 5_000, 20_000  # rows of the record at which they are written at o
 
 @dataclass(frozen=True, slots=True)
 class Artifact:
-    """What was served: an entry's key and path, and the sha256 in hex of its bytes, "" where nobody knows it."""
+    """What was served: an entry's key and path, and the sha256 in hex of its bytes, "" where nobody knows it.
+
+    `repository` is whose entry it is, "" for the one that was asked; `made_of` are the entries (repository, key) that
+    it is kept in step with, which are used as often."""
 
     key: str
     path: str
     digest: str = ""
+    repository: str = ""
+    made_of: tuple[tuple[str, str], ...] = ()
+
+    @classmethod
+    def of(cls, resource: Resource, digest: str = "") -> Artifact:
+        made_of = tuple((each.repository.name, each.key) for each in resource.sources)
+        return cls(resource.key, resource.path, digest, resource.repository.name, made_of)
 
 
 class Usage:

@@ -8,17 +8,18 @@ import os
 import socket
 import struct
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from email.utils import formatdate
 from http import HTTPStatus
+from typing import BinaryIO, cast
 
 from app.cache import Arriving, Outcome
 from app.errors import ArtifactError, StoreDown, Unavailable
 from app.resource import Ask, Headers
 from app.shelf import Served
 from app.stores.blobs import Distant
-from app.web.reply import Answer, Span
+from app.web.parts import Addressed, Answer, Span
 
 PIECE = 4 << 20  # bytes a sendfile call is asked for
 STALLED = 120  # seconds a client may take no byte before it is let go
@@ -63,6 +64,8 @@ def deliver(conn: socket.socket, ask: Ask, reply: Answer, outcome: Outcome, deli
         if isinstance(part, bytes):
             conn.sendall(part)
             delivery.sent += len(part)
+        elif isinstance(part, Addressed):
+            _send_addressed(conn, cast(Served, outcome), part, delivery)
         elif isinstance(outcome, Served):
             _send_file(conn, outcome.file.fileno(), part.start, part.length or 0, delivery)
         elif isinstance(outcome, Arriving):
@@ -130,6 +133,12 @@ def _send_file(conn: socket.socket, fd: int, start: int, length: int, delivery: 
         delivery.sent += sent
 
 
+def _send_addressed(conn: socket.socket, outcome: Served, part: Addressed, delivery: Delivery) -> None:
+    for chunk in part.chunks(outcome.file):
+        conn.sendall(chunk)
+        delivery.sent += len(chunk)
+
+
 def _send_distant(conn: socket.socket, opening: bytes, blob: Distant, reply: Answer, delivery: Delivery) -> None:
     """Send what a store far away gives, as it comes; nothing is sent before its first bytes are here, so that a
     store that does not give them is an error and no cut."""
@@ -139,12 +148,19 @@ def _send_distant(conn: socket.socket, opening: bytes, blob: Distant, reply: Ans
             waiting += part
             delivery.sent += len(part)
             continue
-        with contextlib.closing(blob.span(part.start, part.length or 0)) as chunks:
+        with contextlib.closing(_chunks(part, blob)) as chunks:
             for chunk in chunks:
                 waiting = _flush(conn, waiting, delivery, socket.MSG_MORE)
                 conn.sendall(chunk)
                 delivery.sent += len(chunk)
     _flush(conn, waiting, delivery)
+
+
+def _chunks(part: Span | Addressed, blob: Distant) -> Generator[bytes]:
+    if isinstance(part, Addressed):
+        yield from part.chunks(cast(BinaryIO, blob))
+    else:
+        yield from blob.span(part.start, part.length or 0)
 
 
 def _flush(conn: socket.socket, waiting: bytes, delivery: Delivery, flags: int = 0) -> bytes:

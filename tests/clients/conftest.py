@@ -17,15 +17,17 @@ from tests.clients.apt import Apt
 from tests.clients.curl import Curl
 from tests.clients.debs import Archive, Debs, Layout
 from tests.clients.dnf import Dnf
+from tests.clients.members import members
 from tests.clients.nginx import Nginx
 from tests.clients.remote import NextRemote, Remote
 from tests.clients.rpms import Rpms
 from tests.clients.signing import Key
+from tests.clients.virtuals import virtual, virtual_node, virtual_upstreams
 from tests.clients.zypper import Zypper
 from tests.conftest import require
 from tests.stack import Stack, StackFactory, stack_factory
 
-__all__ = ["stack_factory"]  # a fixture by import
+__all__ = ["members", "stack_factory", "virtual", "virtual_node", "virtual_upstreams"]  # fixtures by import
 
 # Remotes of each kind; a test takes the next one of its kind, so that no two tests share an upstream.
 _SPARE = {"rpm": 40, "deb": 45, "apk": 6, "generic": 20, "short": 8, "shortdeb": 8}

@@ -18,8 +18,8 @@ from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.hashes import SHA256
 
+from app.formats.tar import files
 from app.hosting.archives import gzip_member
-from app.hosting.tar import files
 from tests.clients.alpine import apk_command
 from tests.clients.apk import Apk
 from tests.clients.commands import CommandFailedError, run

@@ -17,8 +17,8 @@ import pytest
 import zstandard
 
 from app.errors import Unprocessable
+from app.formats.tar import files
 from app.hosting.archives import Limits, Slice, ar, content, gzip_member, judged, unpack
-from app.hosting.tar import files
 from tests.conftest import require
 from tests.hosting import debian
 

@@ -18,7 +18,8 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from marshmallow import ValidationError
 
 from app.errors import Conflict, NotFound, Unprocessable
-from app.hosting import apk, apk_signature, deb, deb_index, rpm
+from app.formats import apk_signature
+from app.hosting import apk, deb, deb_index, rpm
 from app.hosting.base import Build, Contents, Described, Host, Item
 from app.repositories.keys import LocalSchema
 from app.resource import Kind, Repository, Signing

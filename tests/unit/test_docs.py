@@ -27,9 +27,15 @@ ENGINE = [
     "sets.py",
     "adopt.py",
     "freshness.py",
+    "assembly.py",
+    "making.py",
+    "desk.py",
+    "sources.py",
+    "locating.py",
+    "heads.py",
     *(f"fills/{p.name}" for p in (ROOT / "app/fills").glob("*.py")),
 ]
-ECOSYSTEMS = "docker|rpm|apk|deb|pypi|npm|helm|cargo|maven|nuget|conda|yum|dnf|alpine"
+ECOSYSTEMS = "docker|rpm|apk|deb|pypi|npm|helm|cargo|maven|nuget|conda|yum|dnf|alpine|gem|terraform|puppet"
 
 
 @pytest.mark.parametrize("setting", DOCUMENTED, ids=lambda one: one.name)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from app import config
-from app.formats import FORMATS
+from app.hosting import HOSTED
 from app.resource import Kind, Repository
 from app.supervisor.greeting import greeting
 
@@ -83,6 +83,6 @@ def test_a_locals_line_is_its_own_clients(package: str, line: str) -> None:
     assert told == f"  r: {line}"
 
 
-@pytest.mark.parametrize("package", FORMATS)
+@pytest.mark.parametrize("package", sorted(HOSTED))
 def test_every_package_has_a_line(package: str) -> None:
     assert list(greeting(config.from_environment({}), [Repository("r", Kind.LOCAL, package)], "sesame", 1.0))

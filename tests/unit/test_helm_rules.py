@@ -10,10 +10,11 @@ import pytest
 import yaml
 
 from app.errors import Unprocessable
+from app.formats.helm_versions import is_version, precedence
 from app.hosting.base import Contents, Item, Post, Sent
 from app.hosting.helm import HOST
-from app.hosting.helm_chart import Chart, chart, is_version, signed
-from app.hosting.helm_index import LARGEST, about, entries, lines, precedence
+from app.hosting.helm_chart import Chart, chart, signed
+from app.hosting.helm_index import LARGEST, about, entries, lines
 from app.hosting.helm_yaml import Value, read
 from app.hosting.upload import Upload
 from app.resource import Entry, Kind, Repository

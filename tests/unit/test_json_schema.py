@@ -29,11 +29,11 @@ def test_the_example_is_valid(validator: Any) -> None:
 
 
 def test_the_example_shows_each_kind_and_every_format() -> None:
+    """But for the two whose registries `artifactapi init` finds on every machine that has their clients."""
     found = load(EXAMPLE)
-    assert {each.package for each in found.remotes.values()} == {
-        each.name for each in FORMATS.values() if each.proxied
-    }
+    assert {each.package for each in found.remotes.values()} == set(FORMATS) - {"pypi", "npm"}
     assert [each.package for each in found.locals.values()] == ["generic"]
+    assert [each.members for each in found.virtuals.values()] == [("files", "github")]
     assert all(found.remotes[name].description for name in found.remotes)
 
 
@@ -44,7 +44,7 @@ def test_the_example_shows_each_kind_and_every_format() -> None:
         {"base_url": "https://h", "base_urls": ["https://h"]},
         {"base_url": "ftp://h"},
         {"base_url": "https://u:p@h"},
-        {"base_url": "https://h", "package": "npm"},
+        {"base_url": "https://h", "package": "oci"},
         {"base_url": "https://h", "metalink": "https://h", "package": "rpm"},
         {"metalink": "https://h", "mirrorlist": "https://h", "package": "rpm"},
         {"metalink": "https://h"},
@@ -99,11 +99,11 @@ def test_a_document_that_is_refused_is_invalid(validator: Any, document: dict[st
 
 def test_every_key_is_described_and_every_field_has_its_key() -> None:
     parts = schema()["$defs"]
-    for name in ("Remote", "Local", "Cache", "Upstream"):
+    for name in ("Remote", "Local", "Virtual", "Cache", "Upstream"):
         assert all(each["description"] for each in parts[name]["properties"].values())
     assert set(parts["Upstream"]["properties"]) == {each.name for each in dataclasses.fields(UpstreamOptions)}
     keys = {key for name in ("Remote", "Local", "Cache") for key in parts[name]["properties"]}
-    made = {"name", "kind", "members", "signing", "created"}
+    made = {"name", "kind", "members", "parts", "unread", "signing", "created"}
     assert {each.name for each in dataclasses.fields(Repository)} - keys == made
 
 

@@ -9,12 +9,13 @@ from pathlib import Path
 import pytest
 
 from app.errors import BadRequest, Unprocessable
+from app.formats.maven_paths import summed
+from app.formats.maven_version import compared, ordered
+from app.formats.maven_xml import texts
 from app.hosting.base import Described, Item
 from app.hosting.maven import HOST
-from app.hosting.maven_layout import Artifact, parse, summed
+from app.hosting.maven_layout import Artifact, parse
 from app.hosting.maven_metadata import Plugin, of_home, of_snapshot, plugins
-from app.hosting.maven_version import compared, ordered
-from app.hosting.maven_xml import texts
 
 # maven.apache.org/pom.html, "Version Order Specification": each row from the oldest to the newest
 ORDERS = [

@@ -10,7 +10,7 @@ import pytest
 from pysequoia import Cert, Sig, Tsk, verify
 
 from app import repositories
-from app.hosting import openpgp
+from app.formats import openpgp
 from app.problems import ConfigError
 from app.resource import Signing
 

@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 
 from app.formats import FORMATS
+from app.hosting import HOSTED
 from app.problems import ConfigError
 from app.repositories import load
 
-PROXIED = [name for name, each in FORMATS.items() if each.proxied]
+LOCALS = [name for name in FORMATS if name in HOSTED]
 
 BASE = "https://u.example"
 LIST = "https://m.example/metalink?repo=x"
@@ -86,11 +87,11 @@ def refused(document: object) -> list[str]:
         ),
         (
             '{"virtuals": {"a": {"members": ["b"]}}}',
-            "virtuals.a: virtual repositories are not built in this version: remove it",
+            'virtuals.a.members[0]: "b" is no remote and no local',
         ),
         (
             '{"remotes": {"a": {"type": "virtual", "members": []}}}',
-            "remotes.a: virtual repositories are not built in this version: remove it",
+            "remotes.a.members: length must be between 1 and 64",
         ),
         (
             '{"remotes": {"a": {"type": "lokal"}}}',
@@ -99,7 +100,7 @@ def refused(document: object) -> list[str]:
         ('{"remotes": {"a": {"type": []}}}', "remotes.a.type: [] is not remote, local or virtual"),
         (
             '{"locals": {"a": {"package": "cargo"}}}',
-            f"locals.a.package: cargo is not built in this version: {', '.join(FORMATS)} here",
+            f"locals.a.package: cargo is not built in this version: {', '.join(LOCALS)} here",
         ),
         (
             '{"locals": {"a": {"base_url": "http://b"}}}',
@@ -124,15 +125,13 @@ def test_a_bad_document(text: str, line: str) -> None:
         ({"frobnicate": 1}, "frobnicate: unknown key"),
         ({"overwrite": True}, "overwrite: belongs to a local repository"),
         ({"package": "rpn"}, 'package: "rpn" is not a package type: did you mean "rpm"?'),
-        ({"package": "npm"}, f"package: npm is not built in this version: {', '.join(PROXIED)} here"),
         ({"package": "apt"}, 'package: "apt" is not a package type: did you mean "deb"?'),
         ({"package": 1}, "package: not a valid string"),
         ({"description": "d" * 1001}, "description: longer than maximum length 1000"),
         ({"check_mutable_updates": "yes"}, 'check_mutable_updates: "yes" is not true or false'),
         ({"offline": 0}, "offline: 0 is not true or false"),
         ({"on_upstream_gone": "forget"}, "on_upstream_gone: must be one of: keep, drop"),
-        # not built yet
-        ({"members": ["b"]}, "members: not built in this version: remove the key"),
+        ({"members": ["b"]}, "members: belongs to a virtual repository"),
         ({"access": "Our Team"}, "access: not a project's name: 1 to 63 lower-case letters, digits and dashes"),
         ({"access": None}, "access: field may not be null"),
         (

@@ -20,8 +20,8 @@ from app.web.api import may
 from app.web.api.shapes import ProjectName, RepositoryName
 from app.web.auth import principal, readable, require_known, require_write
 from app.web.documented import Blueprint, Parser, invalid
-from app.web.local import address
 from app.web.node import node
+from app.web.serve import address
 
 blueprint = Blueprint(
     "repositories", __name__, url_prefix="/api/v1/repositories", description="what there is to read and publish into"

@@ -26,13 +26,22 @@ _NOTHING = (_NO_WORD, _NO_NUMBER, (1, 0, ""))
 
 
 def ordered(versions: Iterable[str]) -> list[str]:
-    """The versions, oldest first; those that Maven takes for the same by their letters."""
-    return sorted(sorted(versions), key=cmp_to_key(compared))
+    """Each version once, oldest first; those that Maven takes for the same by their letters."""
+    weighed = sorted((version, weights(version)) for version in set(versions))
+    return [version for version, _ in sorted(weighed, key=cmp_to_key(_newer))]
 
 
 def compared(one: str, other: str) -> int:
     """Negative where `one` is the older version, 0 where Maven takes both for the same."""
-    for left, right in zip_longest(weights(one), weights(other)):
+    return _compared(weights(one), weights(other))
+
+
+def _newer(one: tuple[str, Sequence[Weight]], other: tuple[str, Sequence[Weight]]) -> int:
+    return _compared(one[1], other[1])
+
+
+def _compared(one: Sequence[Weight], other: Sequence[Weight]) -> int:
+    for left, right in zip_longest(one, other):
         left, right = left or _padding(right), right or _padding(left)
         if left != right:
             return -1 if left < right else 1

@@ -15,8 +15,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
+from app.formats.limits import LIMITS, Limits, content
 from app.formats.packed import PIECE
-from app.hosting.archives import LIMITS, Limits, content
 
 _BLOCK = 512
 _LONGEST_EXTENSION = 64 << 10  # bytes of a pax header or a long name

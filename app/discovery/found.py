@@ -1,0 +1,63 @@
+"""What was found in a client's configuration; pure. A secret is never among it: only that there is one."""
+
+from __future__ import annotations
+
+import re
+import urllib.parse
+from dataclasses import dataclass
+
+_UNFIT = re.compile(r"[^A-Za-z0-9._-]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where a client fetches packages from. `name` is how it may be called here; `login` says that credentials stand
+    beside it: "basic" (a user's name and password) or "header" (an Authorization)."""
+
+    package: str
+    url: str
+    name: str
+    key: str = "base_url"  # or metalink, mirrorlist
+    login: str = ""
+    serves: tuple[str, ...] = ()
+    ca_file: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """What was met and is not taken over, in words for the operator; never with a secret in them."""
+
+    text: str
+
+
+Found = Address | Note
+
+
+def address(package: str, url: str, name: str, **more: str) -> Found:
+    """An address without its credentials and its last slash; a Note for what is none over HTTP."""
+    try:
+        parts = urllib.parse.urlsplit(url.strip())
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        return Note(f"{name}: its address cannot be read")
+    if parts.scheme not in ("http", "https") or not host:
+        return Note(f"{name}: {parts.scheme or 'what it names'} is no http or https address")
+    if parts.username or parts.password:
+        more = {**more, "login": "basic"}
+    host = f"[{host}]" if ":" in host else host
+    netloc = f"{host}:{port}" if port else host
+    plain = urllib.parse.urlunsplit((parts.scheme, netloc, parts.path.rstrip("/"), parts.query, ""))
+    return Address(package, plain, named(name), **more)  # type: ignore[arg-type]
+
+
+def named(text: str) -> str:
+    """As a repository may be called."""
+    return _UNFIT.sub("-", text).strip("-._")[:48].rstrip("-._") or "remote"
+
+
+def host_of(url: str) -> str:
+    """ "" where there is none."""
+    try:
+        return urllib.parse.urlsplit(url).hostname or ""
+    except ValueError:
+        return ""

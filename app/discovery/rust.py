@@ -1,0 +1,45 @@
+"""cargo's config.toml. Source: The Cargo Book, "Source Replacement", "Registries" (sparse protocol)."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from app.discovery.found import Found, Note, address
+
+CARGO = "cargo"
+CRATES = "https://index.crates.io"
+
+
+def standard() -> Found:
+    """What cargo asks where nothing says otherwise."""
+    return address(CARGO, CRATES, "crates")
+
+
+def config(text: str) -> Iterator[Found]:
+    """Raises ValueError."""
+    try:
+        told: dict[str, Any] = tomllib.loads(text)
+    except tomllib.TOMLDecodeError:
+        raise ValueError("is no TOML") from None
+    sources, registries = told.get("source", {}), told.get("registries", {})
+    for name, each in _tables(sources):
+        if isinstance(each.get("registry"), str):
+            yield from _index(name, each["registry"])
+    for name, each in _tables(registries):
+        if isinstance(each.get("index"), str):
+            yield from _index(name, each["index"])
+
+
+def _tables(found: object) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    for name, each in found.items() if isinstance(found, dict) else ():
+        if isinstance(each, dict):
+            yield str(name), each
+
+
+def _index(name: str, url: str) -> Iterator[Found]:
+    if not url.startswith("sparse+"):
+        yield Note(f"{name}: an index in git is not proxied, a sparse one is")
+        return
+    yield address(CARGO, url.removeprefix("sparse+"), "crates" if name == "crates-io" else name)

@@ -1,0 +1,192 @@
+"""cargo: a sparse index, and the crates that it lists, wherever upstream keeps them.
+
+    config.json                                              made: where crates and the API are, on this server
+    1/a, 2/ab, 3/a/abc, ab/cd/abcdef                         a crate's versions, one a line; merged in a virtual
+    api/v1/crates/<crate>/<version>/<sha256>/download        a crate; clients know its digest from the index
+    api/v1/crates?q=...                                      search, where upstream has it
+
+`owned` names crates in lower case with dashes: the_Crate is the-crate.
+
+Source: doc.rust-lang.org/cargo/reference, "Registry Index" and "Registry Web API".
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from typing import Any, BinaryIO, TypeVar
+
+from app.errors import NotFound
+from app.formats.base import PathRules, rule
+from app.formats.json_strings import small
+from app.formats.queries import canonical
+from app.formats.virtual import made, merged
+from app.resource import HERE, Ask, Desk, Digest, Found, Kind, Located, Made, Reading, Repository, Resource
+
+CONFIG = "config.json"
+SEARCH = "api/v1/crates"
+LARGEST = 64 << 20  # bytes of one crate's versions; the longest public ones have some 5 MB
+_LONGEST = 8 << 20  # bytes of one version
+_LARGEST_CONFIG = 64 << 10
+_UPSTREAMS = f"{CONFIG}\x1fupstream"  # the key of upstream's own; no client's path has that character
+_NAME, _VERSION = r"[A-Za-z0-9_-]{1,64}", r"[0-9A-Za-z.+-]{1,255}"
+_INDEX = re.compile(r"(?:[12]|3/[A-Za-z0-9_-]|[A-Za-z0-9_-]{2}/[A-Za-z0-9_-]{2})/(?P<name>[A-Za-z0-9_-]{1,64})")
+_CRATE = re.compile(rf"{SEARCH}/(?P<crate>{_NAME})/(?P<version>{_VERSION})/(?P<digest>[0-9a-f]{{64}})/download")
+_Read = TypeVar("_Read")
+
+_TEXTS, _NUMBERS = frozenset({"q", "sort"}), frozenset({"page", "per_page"})
+_DOWNLOAD = f"{HERE}/{SEARCH}/{{crate}}/{{version}}/{{sha256-checksum}}/download"
+_MARKERS = re.compile(r"\{(crate|version|prefix|lowerprefix|sha256-checksum)\}")
+
+
+class _Cargo(PathRules):
+    __slots__ = ()
+
+    def resolve(self, repository: Repository, ask: Ask) -> Resource:
+        """See Format."""
+        if ask.path == CONFIG:
+            return replace(self._config(repository), addressed=True)
+        if repository.kind is Kind.VIRTUAL and _INDEX.fullmatch(ask.path):
+            return merged(self, repository, ask.path, ask.path, lambda part: self._plain(part, ask.path))
+        found = super().resolve(repository, ask)
+        if repository.kind is not Kind.REMOTE:
+            return found
+        if ask.path == SEARCH:
+            query = canonical(ask.query, _TEXTS, _NUMBERS)
+            found = replace(found, key=f"{SEARCH}?{query}", query=query)
+        if ask.path == SEARCH or _CRATE.fullmatch(ask.path):
+            return replace(found, named_in=self._upstreams(repository))
+        return found
+
+    def _config(self, repository: Repository) -> Resource:
+        if repository.kind is Kind.VIRTUAL:
+            return merged(self, repository, CONFIG, CONFIG, self._upstreams)
+        return made(self, repository, CONFIG, CONFIG, [self._upstreams(repository)], "cargo: the addresses here")
+
+    def _upstreams(self, repository: Repository) -> Resource:
+        return replace(self._plain(repository, CONFIG), key=_UPSTREAMS)
+
+    def _plain(self, repository: Repository, path: str) -> Resource:
+        return super().resolve(repository, Ask("GET", repository.name, path))
+
+    def named(self, path: str) -> str:
+        """See Format."""
+        crate, index = _CRATE.fullmatch(path), _INDEX.fullmatch(path)
+        return normalised(crate["crate"] if crate else index["name"] if index else "")
+
+    def read(self, resource: Resource, body: BinaryIO) -> Reading:
+        """See Format: nothing but that it is what it should be."""
+        if resource.path == CONFIG:
+            _config(body)
+        else:
+            for _ in _versions(body):
+                pass
+        return Reading()
+
+    def locate(self, resource: Resource, index: BinaryIO) -> Located | None:
+        """See Format; of upstream's config.json."""
+        config, match = _config(index), _CRATE.fullmatch(resource.path)
+        if match is None:
+            api = config.get("api")
+            return Located(f"{api.rstrip('/')}/{SEARCH}?{resource.query}") if isinstance(api, str) and api else None
+        return Located(_download(config["dl"], match), Digest("sha256", match["digest"]))
+
+    def make(self, resource: Resource, found: Sequence[Found], desk: Desk) -> Made:
+        """config.json with this server's addresses; a crate's lines, of the same version the first member's."""
+        if resource.path == CONFIG:
+            configs = [_of(each, _config) for each in found if each.file is not None]
+            api = {"api": HERE} if any(each.get("api") for each in configs) else {}
+            desk.write(json.dumps({"dl": _DOWNLOAD, **api}, ensure_ascii=False).encode())
+            return Made("application/json")
+        seen: set[str] = set()
+        for each in found:
+            if each.file is not None:
+                _of(each, lambda file: _merge(file, resource.package, seen, desk))
+        if not seen:
+            raise NotFound("no member has such a crate", code="file_not_found")
+        return Made("text/plain; charset=utf-8")
+
+
+def normalised(name: str) -> str:
+    """What two names are the same by: the case of letters, - and _ do not count."""
+    return name.lower().replace("_", "-")
+
+
+def prefix(name: str) -> str:
+    """The directory of a crate's file in the index."""
+    return {1: "1", 2: "2", 3: f"3/{name[:1]}"}.get(len(name), f"{name[:2]}/{name[2:4]}")
+
+
+def _download(template: str, match: re.Match[str]) -> str:
+    if not _MARKERS.search(template):
+        template = template.rstrip("/") + "/{crate}/{version}/download"
+    crate = match["crate"]
+    values = {
+        "crate": crate,
+        "version": match["version"],
+        "prefix": prefix(crate),
+        "lowerprefix": prefix(crate.lower()),
+        "sha256-checksum": match["digest"],
+    }
+    return _MARKERS.sub(lambda marker: values[marker[1]], template)
+
+
+def _of(found: Found, read: Callable[[BinaryIO], _Read]) -> _Read:
+    """What a source says; ValueError names its repository."""
+    assert found.file is not None
+    try:
+        return read(found.file)
+    except ValueError as error:
+        raise ValueError(f"{found.resource.repository.name}: {error}") from error
+
+
+def _config(body: BinaryIO) -> dict[str, Any]:
+    """Raises ValueError where it is no config.json."""
+    found = small(body, _LARGEST_CONFIG)
+    if not isinstance(found.get("dl"), str):
+        raise ValueError("config.json does not say where crates are")
+    return found
+
+
+def _versions(body: BinaryIO) -> Iterator[tuple[bytes, str, str]]:
+    """Each line, the crate's name in it, and its version. Raises ValueError where one is no JSON."""
+    size = 0
+    while line := body.readline(_LONGEST):
+        size += len(line)
+        if size > LARGEST or len(line) == _LONGEST:
+            raise ValueError(f"the index of a crate is longer than {LARGEST >> 20} MiB, or a line of it")
+        if line.strip():
+            yield line.strip(), *_version(line)
+
+
+def _version(line: bytes) -> tuple[str, str]:
+    try:
+        found = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"the index of a crate has a line that is no JSON: {str(error)[:80]}") from error
+    if not isinstance(found, dict) or not all(isinstance(found.get(key), str) for key in ("name", "vers", "cksum")):
+        raise ValueError("the index of a crate has a line without a name, a version or a checksum")
+    return found["name"], found["vers"]
+
+
+def _merge(body: BinaryIO, package: str, seen: set[str], desk: Desk) -> None:
+    """Two versions that differ in nothing but their build are one to cargo."""
+    for line, name, version in _versions(body):
+        bare = version.partition("+")[0]
+        if normalised(name) == package and bare not in seen:
+            seen.add(bare)
+            desk.write(line + b"\n")
+
+
+CARGO = _Cargo(
+    "cargo",
+    (
+        rule(r"config\.json", "where crates are", own=True, index=True),
+        rule(_INDEX.pattern, "a crate's versions", own=True, index=True),
+        rule(_CRATE.pattern, "a crate, under its digest", immutable=True),
+        rule(SEARCH, "a search", own=True, remember_missing=False),
+    ),
+    merged=True,
+)

@@ -1,0 +1,137 @@
+"""maven-metadata.xml of several repositories as one: versions, the builds of a snapshot, a group's plugins.
+
+    versions            every one, in Maven's order; latest and release: the newest that a repository calls so
+    snapshot            the newest build; of each file (classifier, extension) the newest that there is
+    plugins             the first of each prefix
+    lastUpdated         the latest
+
+Source: maven.apache.org/ref/current/maven-repository-metadata/repository-metadata.html
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import BinaryIO
+
+from app.formats.maven_version import ordered
+from app.formats.maven_xml import Tree, document, texts
+
+MOST = 100_000  # versions, files of a snapshot or plugins of one document
+_LONGEST = 255  # characters of any of its texts, which are names on disks
+
+_VERSIONING = "versioning/"
+_FILE = f"{_VERSIONING}snapshotVersions/snapshotVersion"
+_PLUGIN = "plugins/plugin"
+_FILE_FIELDS = frozenset({"classifier", "extension", "value", "updated"})
+_PLUGIN_FIELDS = frozenset({"name", "prefix", "artifactId"})
+_WANTED = frozenset(
+    {"groupId", "artifactId", "version"}
+    | {f"{_VERSIONING}{each}" for each in ("latest", "release", "lastUpdated", "versions/version")}
+    | {f"{_VERSIONING}snapshot/{each}" for each in ("timestamp", "buildNumber")}
+    | {_FILE, *(f"{_FILE}/{each}" for each in _FILE_FIELDS)}
+    | {_PLUGIN, *(f"{_PLUGIN}/{each}" for each in _PLUGIN_FIELDS)}
+)
+_TIME = re.compile(r"[0-9]{8}\.?[0-9]{6}")
+
+Fields = dict[str, str]
+Named = Callable[[str], bool]
+
+
+@dataclass(slots=True)
+class Metadata:
+    """What one document says; `said` are the texts of elements that stand in it once, by their path."""
+
+    said: Fields = field(default_factory=dict)
+    versions: list[str] = field(default_factory=list)
+    files: list[Fields] = field(default_factory=list)
+    plugins: list[Fields] = field(default_factory=list)
+
+    @property
+    def build(self) -> tuple[str, int]:
+        """The snapshot's newest build: its time, and its number."""
+        number = self.said.get(f"{_VERSIONING}snapshot/buildNumber", "")
+        return _time(self.said.get(f"{_VERSIONING}snapshot/timestamp", "")), int(number) if number.isdigit() else 0
+
+
+def read(file: BinaryIO) -> Metadata:
+    """Raises ValueError, whose text goes on after "the document", where it is no such document."""
+    found, fields, count = Metadata(), Fields(), 0
+    for path, text in texts(file, "metadata", _WANTED):
+        parent, _, name = path.rpartition("/")
+        count += path in (_FILE, _PLUGIN, f"{_VERSIONING}versions/version")
+        if len(text) > _LONGEST or count > MOST:
+            raise ValueError("says more than any does")
+        if path in (_FILE, _PLUGIN):
+            (found.files if path == _FILE else found.plugins).append(fields)
+            fields = Fields()
+        elif parent in (_FILE, _PLUGIN):
+            fields[name] = text
+        elif path == f"{_VERSIONING}versions/version":
+            found.versions.append(text)
+        else:
+            found.said[path] = text
+    return found
+
+
+def merge(documents: Sequence[Metadata]) -> bytes:
+    """One document of those, the first of which wins."""
+    tree: list[tuple[str, Tree]] = [
+        (name, text) for name in ("groupId", "artifactId", "version") if (text := _first(documents, name))
+    ]
+    if versioning := [*_versions(documents), *_snapshot(documents)]:
+        tree.append(("versioning", versioning))
+    if plugins := _unlike((each for one in documents for each in one.plugins), ("prefix",)):
+        order = ("name", "prefix", "artifactId")
+        tree.append(("plugins", [("plugin", _tree(each, order)) for each in plugins]))
+    return document("metadata", tree)
+
+
+def _versions(documents: Sequence[Metadata]) -> list[tuple[str, Tree]]:
+    found: list[tuple[str, Tree]] = []
+    for name in ("latest", "release"):
+        if said := [text for each in documents if (text := each.said.get(_VERSIONING + name))]:
+            found.append((name, ordered(said)[-1]))
+    if versions := ordered(version for each in documents for version in each.versions if version):
+        found.append(("versions", [("version", each) for each in versions]))
+    if updated := max((_time(each.said.get(f"{_VERSIONING}lastUpdated", "")) for each in documents), default=""):
+        found.append(("lastUpdated", updated))
+    return found
+
+
+def _snapshot(documents: Sequence[Metadata]) -> list[tuple[str, Tree]]:
+    newest = max(documents, key=lambda each: each.build)
+    found: list[tuple[str, Tree]] = []
+    if newest.build[0]:
+        stamp = newest.said[f"{_VERSIONING}snapshot/timestamp"]
+        found.append(("snapshot", [("timestamp", stamp), ("buildNumber", str(newest.build[1]))]))
+    if newest.build[0] and not newest.files:  # written by an old Maven: who reads files would miss its build
+        return found
+    files = [each for one in documents for each in one.files]
+    latest = sorted(files, key=lambda each: _time(each.get("updated", "")), reverse=True)  # stable: the first wins
+    kept = _unlike(latest, ("classifier", "extension"))
+    order = ("classifier", "extension", "value", "updated")
+    rows = sorted((_tree(each, order) for each in kept), key=str)
+    return [*found, ("snapshotVersions", [("snapshotVersion", each) for each in rows])] if rows else found
+
+
+def _tree(fields: Fields, order: Sequence[str]) -> list[tuple[str, Tree]]:
+    return [(name, fields[name]) for name in order if fields.get(name)]
+
+
+def _unlike(each: Iterable[Fields], by: Sequence[str]) -> list[Fields]:
+    """The first of all that are alike in those fields."""
+    found: dict[tuple[str, ...], Fields] = {}
+    for fields in each:
+        found.setdefault(tuple(fields.get(name, "") for name in by), fields)
+    return list(found.values())
+
+
+def _first(documents: Iterable[Metadata], name: str) -> str:
+    return next((text for each in documents if (text := each.said.get(name))), "")
+
+
+def _time(text: str) -> str:
+    """A time as 14 digits, "" where it is none."""
+    return text.replace(".", "") if _TIME.fullmatch(text) else ""

@@ -1,0 +1,55 @@
+"""Each client's ready configuration for a repository of this server, as text; pure.
+
+place.py      what is written about, and what a client may say of it
+system.py     dnf, apt, apk       images.py   containerd, podman, docker
+languages.py  pip, uv, npm, yarn, cargo, go, gem, bundler, conda
+others.py     Maven, NuGet, helm, Terraform, Puppet, curl
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
+
+from app.setup import images, languages, others, system
+from app.setup.place import Place, Writer
+
+__all__ = ["Place", "files"]
+
+# package -> file -> how it is written; {name} is the repository's
+_FILES: Mapping[str, Mapping[str, Writer]] = MappingProxyType(
+    {
+        "rpm": {"{name}.repo": system.repo},
+        "deb": {"{name}.sources": system.sources},
+        "apk": {"repositories": system.apk},
+        "docker": {
+            "hosts.toml": images.hosts,
+            "registries.conf": images.registries,
+            "daemon.json": images.daemon,
+        },
+        "pypi": {"pip.conf": languages.pip, "uv.toml": languages.uv},
+        "npm": {".npmrc": languages.npmrc, ".yarnrc.yml": languages.yarnrc},
+        "maven": {"settings.xml": others.maven},
+        "cargo": {"config.toml": languages.cargo},
+        "go": {"goproxy.env": languages.go},
+        "helm": {"repositories.yaml": others.helm},
+        "rubygems": {".gemrc": languages.gem, "bundle-config": languages.bundler},
+        "nuget": {"NuGet.Config": others.nuget},
+        "conda": {".condarc": languages.conda},
+        "terraform": {".terraformrc": others.terraform},
+        "puppet": {"puppet.conf": others.puppet},
+    }
+)
+
+
+def files(place: Place) -> Mapping[str, Writer]:
+    """Every file that there is for that repository, by its name."""
+    return dict(_named(place))
+
+
+def _named(place: Place) -> Iterator[tuple[str, Writer]]:
+    for pattern, writer in _FILES.get(place.repository.package, {}).items():
+        yield pattern.format(name=place.name), writer
+    if place.repository.package == "apk" and place.signed:
+        yield place.repository.signing.name or f"{place.name}.rsa.pub", system.apk_key
+    yield "curl.txt", others.curl

@@ -1,0 +1,131 @@
+"""terraform: what each path is, the documents that are made, and what a broken upstream does."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from werkzeug.test import TestResponse
+
+from app.errors import Forbidden
+from tests.formats.proxied import resolved, serving
+from tests.upstreams import Upstream
+
+BASE = "https://registry.example.org"
+ONE = "v1/providers/team/stone/1.0.0/download/linux/amd64"
+
+# I immutable, M mutable, D made of upstream's; O the format's own path; N named in a package's document
+TABLE = {
+    ".well-known/terraform.json": "D O",
+    "v1/providers/team/stone/versions": "M O",
+    ONE: "D O",
+    f"{ONE}/archive/terraform-provider-stone_1.0.0_linux_amd64.zip": "I N",
+    f"{ONE}/sums/SHA256SUMS": "M O N",
+    f"{ONE}/signature/SHA256SUMS.sig": "M O N",
+    "mirror/registry.example.org/team/stone/index.json": "D O",
+    "mirror/Registry.example.org/team/stone/1.0.0.json": "D O",
+    "mirror/other.example.org/team/stone/index.json": "M O",
+    "mirror/other.example.org/team/stone/stone_1.0.0.zip": "I",
+    "v1/modules/team/stone/versions": "M",
+}
+
+
+@pytest.mark.parametrize(("path", "facts"), TABLE.items())
+def test_a_path(path: str, facts: str) -> None:
+    found = resolved("terraform", path, base=BASE)
+    assert (found.immutable, bool(found.sources), bool(found.named_in)) == ("I" in facts, "D" in facts, "N" in facts)
+    assert (found.key, found.path) == (path, path)
+    for source in (*found.sources, *([found.named_in] if found.named_in else [])):
+        assert (source.index, source.immutable) == (True, False)
+        assert source.key != path
+    if "O" in facts:
+        assert resolved("terraform", path, base=BASE, allow="^nothing$").path == path
+    else:
+        with pytest.raises(Forbidden):
+            resolved("terraform", path, base=BASE, allow="^nothing$")
+
+
+def _offer(upstream: Upstream, **changed: Any) -> None:
+    body = b"PK a provider"
+    upstream.put("/stone.zip", body)
+    upstream.put("/sums", b"the sums")
+    told = {
+        "filename": "stone_1.0.0.zip",
+        "download_url": "/stone.zip",
+        "shasums_url": f"{upstream.url}/sums",
+        "shasum": hashlib.sha256(body).hexdigest(),
+        "signing_keys": {"gpg_public_keys": [{"key_id": "\u2302", "ascii_armor": "-"}]},
+        **changed,
+    }
+    upstream.put(f"/{ONE}", json.dumps(told).encode())
+    platforms = [{"os": "linux", "arch": "amd64"}, {"os": "plan9", "arch": "386"}]
+    listed = {"versions": [{"version": "1.0.0", "platforms": platforms}, {"version": "0.9.0"}]}
+    upstream.put("/v1/providers/team/stone/versions", json.dumps(listed).encode())
+
+
+def _json(answer: TestResponse) -> Any:
+    return json.loads(answer.data)
+
+
+def test_the_documents_that_are_made(tmp_path: Path, database_url: str, redis_url: str) -> None:
+    with serving(tmp_path, database_url, redis_url, "terraform") as (node, upstream):
+        _offer(upstream)
+        told = _json(node.get(f"/repository/r/{ONE}"))
+        assert (told["download_url"], told["shasums_url"]) == (
+            "amd64/archive/stone_1.0.0.zip",
+            "amd64/sums/SHA256SUMS",
+        )
+        assert "shasums_signature_url" not in told
+        assert told["signing_keys"]["gpg_public_keys"][0]["key_id"] == "\u2302"
+        assert node.get(f"/repository/r/{ONE}/archive/stone_1.0.0.zip").data == b"PK a provider"
+        assert node.get(f"/repository/r/{ONE}/sums/SHA256SUMS").data == b"the sums"
+        for strange in ("archive/other.zip", "signature/SHA256SUMS.sig", "archive/SHA256SUMS"):
+            assert node.get(f"/repository/r/{ONE}/{strange}").status_code == 404, strange
+        mirror = "/repository/r/mirror/127.0.0.1/team/stone"
+        assert _json(node.get(f"{mirror}/index.json")) == {"versions": {"1.0.0": {}, "0.9.0": {}}}
+        archives = _json(node.get(f"{mirror}/1.0.0.json"))["archives"]
+        assert archives == {
+            "linux_amd64": {
+                "url": f"../../../../{ONE}/archive/stone_1.0.0.zip",
+                "hashes": [f"zh:{hashlib.sha256(b'PK a provider').hexdigest()}"],
+            }
+        }
+        assert node.get(f"{mirror}/1.0.0.json").headers["X-Cache"] == "HIT"
+        assert _json(node.get(f"{mirror}/0.9.0.json")) == {"archives": {}}
+        assert node.get(f"{mirror}/2.0.0.json").status_code == 404
+        assert node.get("/repository/r/mirror/other.example.org/team/stone/index.json").status_code == 404
+        upstream.put("/.well-known/terraform.json", b'{"modules.v1": "/m/"}')
+        assert _json(node.get("/repository/r/.well-known/terraform.json")) == {"providers.v1": "../v1/providers/"}
+
+
+BROKEN: dict[str, dict[str, Any]] = {
+    "no address": {"download_url": None},
+    "no checksum": {"shasum": "abc"},
+    "a name with a directory": {"filename": "../stone.zip"},
+    "no name": {"filename": 1},
+}
+
+
+def test_what_a_broken_upstream_says_is_not_kept(tmp_path: Path, database_url: str, redis_url: str) -> None:
+    with serving(tmp_path, database_url, redis_url, "terraform") as (node, upstream):
+        for said, changed in BROKEN.items():
+            _offer(upstream, **changed)
+            answer = node.get(f"/repository/r/{ONE}")
+            assert (answer.status_code, _json(answer)["error"]) == (502, "upstream_invalid"), said
+        for body in (b"[]", b'{"versions": {}}', b'{"versions": [{"version": "a/b"}]}', b"<html>"):
+            upstream.put("/v1/providers/team/stone/versions", body)
+            for path in ("v1/providers/team/stone/versions", "mirror/127.0.0.1/team/stone/index.json"):
+                assert node.get(f"/repository/r/{path}").status_code == 502, (path, body)
+        _offer(upstream, download_url="http://10.0.0.1/stone.zip")
+        refused = node.get(f"/repository/r/{ONE}/archive/stone_1.0.0.zip")
+        assert (refused.status_code, _json(refused)["error"]) == (502, "upstream_redirect_refused")
+        _offer(upstream)
+        upstream.put("/stone.zip", b"PK another")
+        node.clock.forward(101)
+        assert node.get(f"/repository/r/{ONE}").status_code == 200
+        assert node.get(f"/repository/r/{ONE}/archive/stone_1.0.0.zip").status_code == 502
+        upstream.put("/stone.zip", b"PK a provider")
+        assert node.get(f"/repository/r/{ONE}/archive/stone_1.0.0.zip").data == b"PK a provider"

@@ -1,0 +1,48 @@
+"""GET /setup: which files there are, whose address stands in them, who may read them."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.http.node import ADMIN, Node
+from tests.upstreams import Upstream
+
+
+@pytest.fixture
+def node(tmp_path: Path, database_url: str, redis_url: str, upstream: Upstream) -> Iterator[Node]:
+    document = {
+        "remotes": {"alma": {"package": "rpm", "base_url": upstream.url}},
+        "locals": {"inside": {"package": "pypi", "access": "authenticated"}},
+    }
+    with Node(tmp_path, database_url, redis_url, document, TRUSTED_PROXIES="127.0.0.1").running() as found:
+        yield found
+
+
+def test_setup(node: Node) -> None:
+    listed = node.get("/setup/alma/", Host="one.example.org:8080").get_json()
+    assert listed == {
+        "repository": "alma",
+        "package": "rpm",
+        "files": [
+            {"name": name, "url": f"http://one.example.org:8080/setup/alma/{name}"}
+            for name in ("alma.repo", "curl.txt")
+        ],
+    }
+    path = "/setup/alma/alma.repo?path=9/BaseOS&key=RPM-GPG-KEY"
+    answer = node.get(path, Host="p.example.org", X_Forwarded_Proto="https")
+    assert answer.mimetype == "text/plain"
+    assert "baseurl=https://p.example.org/repository/alma/9/BaseOS/\n" in answer.text
+    assert node.get("/setup/alma/alma.repo?path=../x").status_code == 422
+    assert node.get("/setup/alma/alma.repo?pth=x").status_code == 422
+    assert node.get("/setup/alma/other").status_code == 404
+    for name, rest in itertools.product(("nowhere", "inside"), ("", "pip.conf")):
+        assert node.get(f"/setup/{name}/{rest}").status_code == 401
+        known = node.get(f"/setup/{name}/{rest}", **ADMIN).status_code
+        assert known == (200 if name == "inside" else 404)
+    text = node.get("/setup/inside/pip.conf", **ADMIN).text
+    assert "://token:TOKEN@localhost/repository/inside/simple/" in text
+    assert ADMIN["Authorization"].split()[1] not in text

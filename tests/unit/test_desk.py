@@ -1,0 +1,48 @@
+"""Where made documents are written: what is counted, and that a killed writer leaves nothing."""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+import sys
+from pathlib import Path
+
+from app.desk import GATHERED, written
+from app.fills import spool
+from app.resource import HERE
+
+WRITER = """
+import sys, time
+from pathlib import Path
+from app.desk import written
+with written(Path(sys.argv[1]), "virtual@0/index", 7) as desk:
+    desk.write(b"half")
+    desk.page.flush()
+    desk.beside("part", "text/plain").write(b"x")
+    print("begun", flush=True)
+    time.sleep(60)
+"""
+
+
+def test_a_killed_writer_leaves_nothing(tmp_path: Path) -> None:
+    with subprocess.Popen([sys.executable, "-c", WRITER, str(tmp_path)], stdout=subprocess.PIPE) as writer:
+        assert writer.stdout is not None
+        assert writer.stdout.readline() == b"begun\n"
+        spool.reap(tmp_path)
+        assert len(list(tmp_path.iterdir())) == 2, "what is being written is nobody's to remove"
+        writer.kill()
+    spool.reap(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_counted(tmp_path: Path) -> None:
+    mark = HERE.encode()
+    with written(tmp_path, "a", 1) as desk:
+        for piece in (b"x" * (GATHERED - 1), mark[:1], mark[1:2], mark[2:], mark * 3, b"", mark[:2], mark):
+            desk.write(piece)
+        desk.page.flush()
+        text = desk.page.spool.path.read_bytes()
+        assert desk.page.heres == text.count(mark) == 5
+        assert desk.page.digest.hexdigest() == hashlib.sha256(text).hexdigest()
+        assert desk.page.spool.size == len(text)
+    assert list(tmp_path.iterdir()) == []
