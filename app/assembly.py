@@ -19,7 +19,7 @@ from dataclasses import dataclass
 
 from app.errors import NotFound, StoreDown
 from app.freshness import Freshness, judge, outdated
-from app.repository import owns
+from app.repository import owns, patterned
 from app.resource import Entry, Kind, Resource
 from app.shelf import Served, Shelf
 from app.stores.catalog import Known
@@ -134,13 +134,14 @@ def _may(candidate: Resource, hosts: Sequence[str], held: frozenset[str]) -> boo
 
 def stamp(resource: Resource, sources: Iterable[Source]) -> str:
     """A name for all that a document depends on."""
-    key = hashlib.sha256(resource.repository.signing.key.encode()).hexdigest()
+    signing = resource.repository.signing
+    key = hashlib.sha256(f"{signing.key}{signing.name}".encode()).hexdigest()
     lines = [resource.format.name, str(resource.format.edition), key]
     for each in resource.repository.unread:
         lines += [each.name, *each.owned]
     for source in sources:
         member = source.resource.repository
-        lines += [member.name, *member.owned, source.resource.key, source.state]
+        lines += [member.name, *member.owned, *patterned(member), source.resource.key, source.state]
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
@@ -164,6 +165,11 @@ def left_out(entry: Entry) -> Sequence[str]:
 def path_hash(path: str) -> str:
     """How a path stands in BESIDE."""
     return hashlib.sha256(path.encode()).hexdigest()[:16]
+
+
+def written_with(entry: Entry, path: str) -> bool:
+    """Whether a file of that path was written beside a document."""
+    return path_hash(path) in said(entry, BESIDE).split()
 
 
 def _resting(entry: Entry | None, now: float) -> Sequence[str]:

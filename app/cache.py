@@ -31,7 +31,6 @@ reader's side of the table, shelf.py its first two rows, visit.py what the winne
 
 from __future__ import annotations
 
-import contextlib
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -133,7 +132,7 @@ class Engine:
             raise StoreDown("the bytes of a hosted file are missing or damaged")
         if old is None:
             return self._fetched(ask, resource, replace(known, entry=None))
-        renew = self._reheaded if ask.method == "HEAD" and not resource.whole else self._renewed
+        renew = self._reheaded if _by_head(ask, resource) else self._renewed
         return _or_old(old, lambda: renew(resource, known, old))
 
     def _find(self, resource: Resource) -> Known:
@@ -155,7 +154,7 @@ class Engine:
             raise (down if known.entry is not None else error) from error
 
     def _fetched(self, ask: Ask, resource: Resource, known: Known) -> Outcome:
-        if ask.method != "HEAD" or resource.whole:
+        if not _by_head(ask, resource):
             return self._missing(resource, known)
         running = self.flights.find(name_of(resource, known.epoch))
         if running is not None and running.head is not None and running.stage is not Stage.FAILED:
@@ -166,9 +165,11 @@ class Engine:
         return self.flights.board(name_of(resource, known.epoch), lambda fill: self.visits.run(fill, resource, known))
 
     def _made(self, resource: Resource) -> Outcome:
-        with contextlib.suppress(StoreDown):  # making finds out whether that matters
+        try:
             if (served := self.assembly.ready(resource)) is not None:
                 return served
+        except StoreDown:  # making finds out whether that matters
+            self.assembly.asked(resource)  # where nobody can tell whose the name is, the old copy may be a stranger's
         known = self._find(resource)
         old = self.shelf.old(resource, known)
         if old is None:
@@ -225,6 +226,11 @@ class Engine:
             return Told(fill.told, "EXPIRED")
         served = self.shelf.serve(resource, fill.entry, fill.state) if fill.entry else None
         return served or replace(old, state="STALE")
+
+
+def _by_head(ask: Ask, resource: Resource) -> bool:
+    """Whether upstream's HEAD can answer it: not what is made here, which has no upstream."""
+    return ask.method == "HEAD" and not resource.whole and resource.beside is None
 
 
 def _or_old(old: Served, renew: Callable[[], Outcome]) -> Outcome:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from email.utils import parsedate_to_datetime
 from enum import Enum
 
 from app.resource import Entry
@@ -28,6 +29,16 @@ def judge(entry: Entry, ttl: float | None, now: float) -> Freshness:
     if ttl is None or 0 <= now - entry.checked < ttl:
         return Freshness.FRESH
     return Freshness.EXPIRED
+
+
+def dated_after(before: Entry | None, digest: str, now: float) -> float:
+    """Last-Modified, in unix seconds, of what this server writes: another second for every edition, and the same for
+    the same bytes. Some clients ask by date alone, and would never see the second of two editions of one second, nor
+    one of a node whose clock is behind."""
+    if before is None or before.last_modified is None:
+        return now
+    then = parsedate_to_datetime(before.last_modified).timestamp()
+    return then if before.digest == digest else max(now, then + 1)
 
 
 def outdated(entry: Entry, now: float) -> bool:

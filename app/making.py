@@ -35,12 +35,14 @@ from app.assembly import (
     said,
     saying,
     stamp,
+    written_with,
 )
 from app.desk import Page, Written, written
 from app.errors import ArtifactError, NotFound, StoreDown, Unavailable, UpstreamError, UpstreamLied
 from app.fetch import Visit
-from app.freshness import NEGATIVE, REST_FIRST, rested
+from app.freshness import NEGATIVE, REST_FIRST, dated_after, rested
 from app.records import Records
+from app.repository import variant
 from app.resource import Entry, Found, Made, Resource
 from app.shelf import buffered
 
@@ -48,7 +50,7 @@ log = logging.getLogger(__name__)
 
 HERES = "Here"  # a line of Entry.kept: how often HERE stands in the body
 MOST_FAILURES = 1024  # that are remembered of documents that have no old copy
-_ROUNDS = 8  # of Format.needs: an index that names an index that names files
+_ROUNDS = 2000  # of Format.needs: pages of which each names the next; a chain without an end is no document
 
 Current = Callable[[Sequence[Resource]], list[Found]]
 
@@ -148,7 +150,7 @@ class Making:
     def doubt(self, document: Resource, path: str) -> bool:
         """Have a document made again that was recorded with that path beside it; False where it was not."""
         known = self.shelf.find(document)
-        if known.entry is None or path_hash(path) not in said(known.entry, BESIDE).split():
+        if known.entry is None or not written_with(known.entry, path):
             return False
         fence, kept = self.records.fetch.fence(known), saying(known.entry.kept, {STAMP: ""})
         return self.records.touch(document, known, replace(known.entry, fence=fence, kept=kept))
@@ -198,12 +200,12 @@ class Making:
         for _ in range(_ROUNDS):
             wanted = resource.format.needs(resource, found)
             if not wanted:
-                break
+                return found, silent
             more = self.current(wanted)
             silent += _silent(more)
             self._open(more, opened)
-            found = [*found, *more]
-        return found, silent
+            found += more
+        raise ValueError(f"after {_ROUNDS} rounds it still needs more")
 
     def _open(self, found: list[Found], opened: ExitStack) -> None:
         """Give each its bytes, in place."""
@@ -221,24 +223,25 @@ class Making:
             made = resource.format.make(resource, found, desk)
             for beside in desk.others:
                 self._record_beside(visit, beside)
-            entry = self._adopted(desk.page, made, visit.fence)
+            entry = self._adopted(desk.page, made, visit.fence, visit.known.entry)
             hashes = " ".join(path_hash(each.path) for each in desk.others)
         return replace(entry, kept=saying(entry.kept, {BESIDE: hashes}))
 
     def _record_beside(self, visit: Visit, beside: Written) -> None:
-        path = beside.path
+        """Under a key of those who may read the same members: it tells as much as the document does."""
+        key, path = variant(visit.resource.repository, beside.path), beside.path
         entry = self._adopted(beside.page, Made(beside.content_type), visit.fence)
-        other = replace(visit.resource, key=path, path=path, sources=(), addressed=False, whole=False)
+        other = replace(visit.resource, key=key, path=path, sources=(), addressed=False, whole=False)
         self.records.record(other, visit.known, entry)
 
-    def _adopted(self, page: Page, made: Made, fence: int) -> Entry:
+    def _adopted(self, page: Page, made: Made, fence: int, before: Entry | None = None) -> Entry:
         page.flush()
         page.spool.sync()
         digest, now = page.digest.hexdigest(), self.shelf.clock()
         self.shelf.blobs.adopt(page.spool.path, digest)
         kept = saying(made.kept, {HERES: str(page.heres or "")})
-        dated = formatdate(now, usegmt=True)
-        return Entry(digest, page.spool.size, made.content_type, f'"{digest}"', dated, now, now, fence, kept=kept)
+        since = formatdate(dated_after(before, digest, now), usegmt=True)
+        return Entry(digest, page.spool.size, made.content_type, f'"{digest}"', since, now, now, fence, kept=kept)
 
 
 def _silent(found: Sequence[Found]) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -96,6 +97,22 @@ class Repository:
         judged = [(may_read(part), part) for part in (*self.parts, *self.unread)]
         seen = tuple(part for read, part in judged if read)
         return replace(self, parts=seen, unread=tuple(part for read, part in judged if not read))
+
+
+def variant(repository: Repository, key: str) -> str:
+    """The key of what is made of a virtual's members, which is another one for clients who may not read every member.
+
+    What follows cannot be in a path (app/paths.py), so no client names it."""
+    names = [part.name for part in repository.parts]
+    if names == list(repository.members):
+        return key
+    return f"{key}\x1f{hashlib.sha256(' '.join(names).encode()).hexdigest()[:16]}"
+
+
+def patterned(repository: Repository) -> list[str]:
+    """All that its patterns say, as text: what a pattern itself is written as is cut where it is long."""
+    kinds = (("mutable", repository.mutable_patterns), ("immutable", repository.immutable_patterns))
+    return [f"{kind} {each.flags} {each.pattern!r}" for kind, patterns in kinds for each in patterns]
 
 
 def owns(repository: Repository, package: str) -> bool:

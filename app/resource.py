@@ -161,6 +161,10 @@ class Format:
         is about none, or about many."""
         return ""
 
+    def spelled(self, pattern: str) -> str:
+        """A pattern of `owned` as named() writes names: one that is written in another way matches none."""
+        return pattern
+
     def locate(self, resource: Resource, index: BinaryIO) -> Located | None:
         """Where upstream keeps it, by the body of Resource.named_in; None where that does not name it.
 

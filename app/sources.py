@@ -33,6 +33,19 @@ class Sources:
         begun = [(resource, *self._begun(resource)) for resource in resources]
         return [self._ended(*each) for each in begun]
 
+    def whole(self, document: Resource) -> Entry | None:
+        """A made document as it is now, however long that takes. Raises as its visit does."""
+        if (served := self.assembly.ready(document)) is not None:
+            served.file.close()
+            return served.entry
+        known = self.shelf.find(document)
+        name = name_of(document, known.epoch)
+        fill, _ = self.flights.board(name, lambda fill: self.visit(fill, document, known))
+        fill.wait_for(Stage.SETTLED)
+        if fill.error is not None:
+            raise fill.error
+        return fill.entry
+
     def _begun(self, resource: Resource) -> tuple[Known, Fill | ArtifactError | None]:
         """What is known of it; and the visit that finds out more, what speaks against one, or None for no need."""
         local = resource.repository.kind is Kind.LOCAL

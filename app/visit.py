@@ -10,6 +10,7 @@ from dataclasses import replace
 
 from app import metrics
 from app.adopt import adopted
+from app.assembly import written_with
 from app.errors import (
     ArtifactError,
     NotFound,
@@ -51,9 +52,9 @@ class Visits:
         self.records = Records(fetch, turns)
         self.flights = Flights()
         self.sets = Sets(fetch, self.records, self._fetched)
-        current = Sources(self.shelf, self.flights, self.run).current
-        self.locating = Locating(self.records, self._fetched, current)
-        self.making = Making(self.records, current)
+        self.sources = Sources(self.shelf, self.flights, self.run)
+        self.locating = Locating(self.records, self._fetched, self.sources.current)
+        self.making = Making(self.records, self.sources.current)
         self.heads = Heads(fetch, turns, self.records, self.locating)
 
     def run(self, fill: Fill, resource: Resource, known: Known) -> None:
@@ -119,26 +120,19 @@ class Visits:
     def _beside(self, visit: Visit, document: Resource) -> None:
         """What is recorded with a document comes with it, and with it again where it alone was lost."""
         path = visit.resource.path
-        self._whole(document)
+        made = self.sources.whole(document)
         again = self.shelf.look_again(visit.resource, visit.known)
         if again.entry is None and self.making.doubt(document, path):
-            self._whole(document)
+            made = self.sources.whole(document)
             again = self.shelf.look_again(visit.resource, visit.known)
-        if again.entry is None:
+        if again.entry is not None and visit.known.entry is not None:  # it was told to expire: its name is its bytes'
+            self._unchanged(replace(visit, known=again), again.entry)
+        elif again.entry is not None:
+            visit.fill.settle(again.entry, "MISS")
+        elif made is not None and written_with(made, path):
+            raise StoreDown("what is made here cannot be recorded now", retry_after=1)
+        else:
             raise NotFound("no document that is made here has such a part", upstream_status=404)
-        visit.fill.settle(again.entry, "MISS")
-
-    def _whole(self, document: Resource) -> None:
-        """Bring a made document up to date, however long that takes. Raises as its visit does."""
-        if (served := self.making.assembly.ready(document)) is not None:
-            served.file.close()
-            return
-        known = self.shelf.find(document)
-        name = name_of(document, known.epoch)
-        fill, _ = self.flights.board(name, lambda fill: self._run(fill, document, known))
-        fill.wait_for(Stage.SETTLED)
-        if fill.error is not None:
-            raise fill.error
 
     def _decide(self, visit: Visit) -> None:
         resource, entry = visit.resource, visit.known.entry

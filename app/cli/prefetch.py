@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 import sys
 import time
+import urllib.parse
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,7 +49,7 @@ class Refused(ArtifactError):
 @click.option("--kind", type=click.Choice(list(KINDS)), help="What kind of lock file; told by its name otherwise.")
 @click.option("--platform", "platforms", multiple=True, metavar="OS/ARCH", help="Of images; default: all of them.")
 @click.option("--server", metavar="URL", help="Default: the one that the settings describe, on this machine.")
-@click.option("--token-file", type=FILE, metavar="FILE", help="Default: ADMIN_TOKEN, or the token in DATA_DIR.")
+@click.option("--token-file", type=FILE, metavar="FILE", help="Default: ADMIN_TOKEN, or that in DATA_DIR.")
 @click.option("--no-wait", is_flag=True, help="Print where the job can be looked up, and return.")
 @click.pass_context
 def prefetch(
@@ -180,6 +182,8 @@ def _reasons(url: str, status: int, told: Any) -> Iterator[str]:
 
 def _link(server: str | None, token_file: str | None) -> Link:
     settings = settings_given()
+    if server and not token_file and not _own(server, settings):
+        raise click.UsageError(f"--token-file: {server} is elsewhere, and is not sent this machine's own token")
     file = Path(token_file) if token_file else settings.layout.admin_token
     if not token_file and settings.admin_token:
         return Link(_address(server, settings), _Token(settings.admin_token))
@@ -187,6 +191,18 @@ def _link(server: str | None, token_file: str | None) -> Link:
         return Link(_address(server, settings), _Token(file.read_text(encoding="ascii").strip()))
     except (OSError, UnicodeDecodeError) as error:
         raise click.UsageError(f"--token-file: no token in {file}: {error}") from None
+
+
+def _own(server: str, settings: Settings) -> bool:
+    """Whether that is this machine, or the address that its settings say clients use."""
+    if settings.public_url and server.rstrip("/") == settings.public_url:
+        return True
+    try:
+        parts = urllib.parse.urlsplit(server)
+        known = parts.netloc == settings.bind or parts.hostname == "localhost"
+        return known or ipaddress.ip_address(parts.hostname or "").is_loopback
+    except ValueError:
+        return False
 
 
 def _address(server: str | None, settings: Settings) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from app.discovery.found import Found, address, host_of
+from app.discovery.found import Found, address, folder, host_of
 
 _RELEASE = re.compile(r"/(?:v\d+\.\d+|edge|latest-stable)/[^/]+/?$")
 
@@ -17,4 +17,4 @@ def repositories(text: str) -> Iterator[Found]:
         url = next((word for word in words if "://" in word), "")
         if url:
             base = _RELEASE.sub("", url)
-            yield address("apk", base, base.rstrip("/").rpartition("/")[2] or host_of(url))
+            yield address("apk", base, folder(base) or host_of(url))

@@ -67,7 +67,8 @@ def _serving(found: Found, host: str, first: bool) -> Found:
     if not isinstance(found, Address):
         return found
     name = found.name.lower().replace(".", "-").replace("_", "-")
-    return replace(found, name=name, serves=(host.lower(),) if first and host else ())
+    serves = (host.lower(),) if first and host else ()
+    return replace(found, name=name, serves=serves, beside=host.lower() not in OF_HUB)
 
 
 def _toml(text: str) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from app.discovery.found import Found, address, host_of
+from app.discovery.found import Found, address, folder, host_of
 from app.formats.deb822 import fields
 
 _LINE = re.compile(r"deb(?:-src)?\s+(?:\[[^\]]*\]\s+)?(\S+)\s+\S")
@@ -30,5 +30,4 @@ def deb822(text: str) -> Iterator[Found]:
 
 def _archive(uri: str) -> Found:
     """Called as the last folder of its address, which is what archives are known by."""
-    path = uri.partition("://")[2].rstrip("/").partition("/")[2]
-    return address("deb", uri, path.rpartition("/")[2] or host_of(uri) or uri.partition(":")[0])
+    return address("deb", uri, folder(uri) or host_of(uri) or uri.partition(":")[0])

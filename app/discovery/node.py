@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
 from app.discovery.found import Address, Found, Note, address
 
@@ -20,7 +21,8 @@ def npmrc(text: str, environ: Mapping[str, str]) -> Iterator[Found]:
         scope = re.fullmatch(r"(?:@([^:]+):)?registry", key)
         if scope is None or not value:
             continue
-        found = address(NPM, value, f"{NPM}-{scope[1]}" if scope[1] else NPM, ca_file=told.get("cafile", ""))
+        name, certificate = f"{NPM}-{scope[1]}" if scope[1] else NPM, told.get("cafile", "")
+        found = address(NPM, value, name, beside=bool(scope[1]), ca_file=certificate)
         yield _with_secret(found, secrets) if isinstance(found, Address) else found
     if "_auth" in told or "_authToken" in told:
         yield Note("_auth: credentials that belong to no registry are not taken over")
@@ -32,7 +34,7 @@ def _with_secret(found: Address, secrets: Mapping[str, str]) -> Found:
     if not kind:
         return found
     login = "basic" if kind in ("_password", "username") else "header"
-    return Address(found.package, found.url, found.name, login=login, ca_file=found.ca_file)
+    return replace(found, login=login)
 
 
 def _lines(text: str, environ: Mapping[str, str]) -> Iterator[tuple[str, str]]:

@@ -40,7 +40,8 @@ def environment(environ: Mapping[str, str]) -> Iterator[Found]:
 def indexes(urls: str, certificate: str = "", extra: bool = False) -> Iterator[Found]:
     """Separated by blanks."""
     for url in urls.split():
-        yield address(PYPI, url, f"{PYPI}-{host_of(url) or 'extra'}" if extra else PYPI, ca_file=certificate)
+        name = f"{PYPI}-{host_of(url) or 'extra'}" if extra else PYPI
+        yield address(PYPI, url, name, beside=extra, ca_file=certificate)
 
 
 def uv(text: str) -> Iterator[Found]:
@@ -56,5 +57,5 @@ def uv(text: str) -> Iterator[Found]:
             yield from indexes(str(url), extra=key != "index-url")
     for each in told.get("index", ()):
         if isinstance(each, dict) and "url" in each:
-            name = str(each.get("name", "")) or PYPI
-            yield address(PYPI, str(each["url"]), PYPI if each.get("default") else f"{PYPI}-{name}")
+            name, beside = str(each.get("name", "")) or PYPI, not each.get("default")
+            yield address(PYPI, str(each["url"]), f"{PYPI}-{name}" if beside else PYPI, beside=beside)

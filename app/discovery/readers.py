@@ -36,7 +36,8 @@ class Read:
         self.sources.append((source, len(self.addresses) - before))
 
     def has(self, package: str) -> bool:
-        return any(each.package == package for each in self.addresses)
+        """Whether there is one that clients ask instead of the usual one."""
+        return any(each.package == package and not each.beside for each in self.addresses)
 
 
 def read(machine: Machine) -> Read:

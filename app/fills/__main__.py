@@ -65,8 +65,8 @@ def main() -> int:
     sweep = Sweep(Indexer(shelf, settings.layout.spool), carrier.repositories.get)
     threading.Thread(target=sweep.until, args=(stopping.wait,), name="indexes", daemon=True).start()
     threading.Thread(
-        target=naming.attempt,
-        args=(shelf.catalog, lambda: carrier.repositories.listed.values()),
+        target=naming.until,
+        args=(shelf.catalog, lambda: carrier.repositories.locals.values(), stopping.wait),
         name="naming",
         daemon=True,
     ).start()

@@ -28,7 +28,7 @@ INDEX = "APKINDEX.tar.gz"
 LONGEST_DESCRIPTION = 160  # bytes that apk shows
 _BLOCK = 512
 _LIMITS = Limits(members=100)
-_NAME, _VERSION = (re.compile(rb"^%b:([^\n]+)$" % letter, re.MULTILINE) for letter in (b"P", b"V"))
+_FIELD = re.compile(rb"^(?:([PV]):([^\n]*)|[^\n]$)", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,12 +55,23 @@ def _packages(member: BinaryIO) -> Iterator[Paragraph]:
         text = each.strip(b"\n")
         if not text:
             continue
-        name, version = _NAME.search(text), _VERSION.search(text)
-        if name is None or version is None:
-            raise ValueError("lists a package without a name or a version")
+        name, version = _fields(text)
         if number > MOST_PACKAGES:
             raise ValueError(f"lists more than {MOST_PACKAGES} packages")
-        yield Paragraph(name[1].decode(errors="surrogateescape"), version[1], text)
+        yield Paragraph(name.decode(errors="surrogateescape"), version, text)
+
+
+def _fields(text: bytes) -> tuple[bytes, bytes]:
+    """A package's name and version. apk takes the last of each, and any line of less than two characters for the end
+    of a package: what is listed has to be the one package whose name was looked at."""
+    found: dict[bytes, bytes] = {}
+    for match in _FIELD.finditer(text):
+        if match[1] is None or match[1] in found:
+            raise ValueError("lists a package that is two")
+        found[match[1]] = match[2]
+    if not found.get(b"P") or not found.get(b"V") or b"\0" in found[b"P"]:
+        raise ValueError("lists a package without a name or a version")
+    return found[b"P"], found[b"V"]
 
 
 def pack(repository: Repository, text: BinaryIO, into: BinaryIO) -> bytes:

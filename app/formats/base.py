@@ -157,6 +157,14 @@ def matching(patterns: tuple[re.Pattern[str], ...], path: str) -> int | None:
     return None
 
 
+def allows(repository: Repository, path: str) -> bool:
+    """Whether its patterns let anyone have the file of that path."""
+    if not repository.immutable_patterns:
+        return True
+    every = (repository.mutable_patterns, repository.immutable_patterns)
+    return any(matching(patterns, path) is not None for patterns in every)
+
+
 def _anywhere(pattern: re.Pattern[str]) -> bool:
     return pattern.pattern.startswith(".*") and "|" not in pattern.pattern
 

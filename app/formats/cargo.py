@@ -16,10 +16,11 @@ import json
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any, BinaryIO, TypeVar
 
 from app.errors import NotFound
-from app.formats.base import PathRules, rule
+from app.formats.base import PathRules, allows, rule
 from app.formats.json_strings import small
 from app.formats.queries import canonical
 from app.formats.virtual import made, merged
@@ -31,6 +32,7 @@ LARGEST = 64 << 20  # bytes of one crate's versions; the longest public ones hav
 _LONGEST = 8 << 20  # bytes of one version
 _LARGEST_CONFIG = 64 << 10
 _UPSTREAMS = f"{CONFIG}\x1fupstream"  # the key of upstream's own; no client's path has that character
+_PRIVATE = f"{CONFIG}\x1fprivate"  # the key of one that has cargo send its token everywhere
 _NAME, _VERSION = r"[A-Za-z0-9_-]{1,64}", r"[0-9A-Za-z.+-]{1,255}"
 _INDEX = re.compile(r"(?:[12]|3/[A-Za-z0-9_-]|[A-Za-z0-9_-]{2}/[A-Za-z0-9_-]{2})/(?P<name>[A-Za-z0-9_-]{1,64})")
 _CRATE = re.compile(rf"{SEARCH}/(?P<crate>{_NAME})/(?P<version>{_VERSION})/(?P<digest>[0-9a-f]{{64}})/download")
@@ -46,6 +48,8 @@ class _Cargo(PathRules):
 
     def resolve(self, repository: Repository, ask: Ask) -> Resource:
         """See Format."""
+        if "?" in ask.path:  # the key of a search would be that path's, too
+            raise NotFound("cargo's registries have no such path", code="file_not_found")
         if ask.path == CONFIG:
             return replace(self._config(repository), addressed=True)
         if repository.kind is Kind.VIRTUAL and _INDEX.fullmatch(ask.path):
@@ -61,15 +65,20 @@ class _Cargo(PathRules):
         return found
 
     def _config(self, repository: Repository) -> Resource:
+        key = _PRIVATE if repository.access else CONFIG
         if repository.kind is Kind.VIRTUAL:
-            return merged(self, repository, CONFIG, CONFIG, self._upstreams)
-        return made(self, repository, CONFIG, CONFIG, [self._upstreams(repository)], "cargo: the addresses here")
+            return merged(self, repository, key, CONFIG, self._upstreams)
+        return made(self, repository, key, CONFIG, [self._upstreams(repository)], "cargo: the addresses here")
 
     def _upstreams(self, repository: Repository) -> Resource:
         return replace(self._plain(repository, CONFIG), key=_UPSTREAMS)
 
     def _plain(self, repository: Repository, path: str) -> Resource:
         return super().resolve(repository, Ask("GET", repository.name, path))
+
+    def spelled(self, pattern: str) -> str:
+        """See Format."""
+        return normalised(pattern)
 
     def named(self, path: str) -> str:
         """See Format."""
@@ -97,13 +106,16 @@ class _Cargo(PathRules):
         """config.json with this server's addresses; a crate's lines, of the same version the first member's."""
         if resource.path == CONFIG:
             configs = [_of(each, _config) for each in found if each.file is not None]
-            api = {"api": HERE} if any(each.get("api") for each in configs) else {}
-            desk.write(json.dumps({"dl": _DOWNLOAD, **api}, ensure_ascii=False).encode())
+            more: dict[str, object] = {"api": HERE} if any(each.get("api") for each in configs) else {}
+            if resource.repository.access:  # without it cargo sends its token for this document alone
+                more["auth-required"] = True
+            desk.write(json.dumps({"dl": _DOWNLOAD, **more}, ensure_ascii=False).encode())
             return Made("application/json")
         seen: set[str] = set()
         for each in found:
             if each.file is not None:
-                _of(each, lambda file: _merge(file, resource.package, seen, desk))
+                may = partial(allows, each.resource.repository)
+                _of(each, partial(_merge, resource.package, may, seen, desk))
         if not seen:
             raise NotFound("no member has such a crate", code="file_not_found")
         return Made("text/plain; charset=utf-8")
@@ -150,8 +162,8 @@ def _config(body: BinaryIO) -> dict[str, Any]:
     return found
 
 
-def _versions(body: BinaryIO) -> Iterator[tuple[bytes, str, str]]:
-    """Each line, the crate's name in it, and its version. Raises ValueError where one is no JSON."""
+def _versions(body: BinaryIO) -> Iterator[tuple[bytes, str, str, str]]:
+    """Each line, the crate's name in it, its version and its checksum. Raises ValueError where one is no JSON."""
     size = 0
     while line := body.readline(_LONGEST):
         size += len(line)
@@ -161,21 +173,23 @@ def _versions(body: BinaryIO) -> Iterator[tuple[bytes, str, str]]:
             yield line.strip(), *_version(line)
 
 
-def _version(line: bytes) -> tuple[str, str]:
+def _version(line: bytes) -> tuple[str, str, str]:
     try:
         found = json.loads(line)
     except (ValueError, RecursionError) as error:
         raise ValueError(f"the index of a crate has a line that is no JSON: {str(error)[:80]}") from error
     if not isinstance(found, dict) or not all(isinstance(found.get(key), str) for key in ("name", "vers", "cksum")):
         raise ValueError("the index of a crate has a line without a name, a version or a checksum")
-    return found["name"], found["vers"]
+    return found["name"], found["vers"], found["cksum"]
 
 
-def _merge(body: BinaryIO, package: str, seen: set[str], desk: Desk) -> None:
-    """Two versions that differ in nothing but their build are one to cargo."""
-    for line, name, version in _versions(body):
+def _merge(package: str, may: Callable[[str], bool], seen: set[str], desk: Desk, body: BinaryIO) -> None:
+    """Two versions that differ in nothing but their build are one to cargo; none is told whose crate is refused."""
+    for line, name, version, digest in _versions(body):
         bare = version.partition("+")[0]
-        if normalised(name) == package and bare not in seen:
+        if normalised(name) != package or bare in seen:
+            continue
+        if may(f"{SEARCH}/{name}/{version}/{digest}/download"):
             seen.add(bare)
             desk.write(line + b"\n")
 

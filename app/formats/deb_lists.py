@@ -17,11 +17,9 @@ from app.formats.packed import unpacked
 from app.resource import Repository
 
 LEVEL = 6  # of gzip
-_FIELD = rb"^%b:[ \t]*([^\n]*?)[ \t\r]*$"
-_NAME, _VERSION, _ARCH, _FILENAME = (
-    re.compile(_FIELD % name, re.MULTILINE | re.IGNORECASE)
-    for name in (b"Package", b"Version", b"Architecture", b"Filename")
-)
+# Whatever apt takes for these fields: it passes over carriage returns before a name, and over any space, line feeds
+# too, between a name and its colon. Nothing is tried twice, so a stanza of blanks takes no longer than another.
+_FIELD = re.compile(rb"^\r*+(Package|Version|Architecture|Filename)\s*+:([^\n]*+)", re.MULTILINE | re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,14 +29,14 @@ class Paragraph:
     name: str
     key: bytes
     stanza: bytes
-    filename: re.Match[bytes]
+    filename: tuple[int, int]  # where in the stanza
 
     def described(self, member: Repository) -> bytes | None:
         """What a merged list says of it; None where nobody could ask for its file."""
-        path = within("", text(self.filename[1]))
+        start, end = self.filename
+        path = within("", text(self.stanza[start:end]))
         if path is None:
             return None
-        start, end = self.filename.span(1)
         return self.stanza[:start] + path_of(member, path).encode() + self.stanza[end:] + b"\n\n"
 
 
@@ -48,13 +46,25 @@ def paragraphs(body: BinaryIO) -> Iterator[Paragraph]:
         stanza = each.strip(b"\n")
         if not stanza.strip():
             continue
-        found = [pattern.search(stanza) for pattern in (_NAME, _VERSION, _ARCH)]
-        filename = _FILENAME.search(stanza)
-        if filename is None or not all(found):
-            raise ValueError("lists a package without a name, a version, an architecture or a file")
-        key = b"\0".join(match[1] for match in found if match)
-        name = text(key.partition(b"\0")[0])
-        yield Paragraph(name, hashlib.blake2b(key, digest_size=16).digest(), stanza, filename)
+        name, version, architecture, filename = _fields(stanza)
+        key = b"\0".join(stanza[start:end] for start, end in (name, version, architecture))
+        found = text(key.partition(b"\0")[0])
+        yield Paragraph(found, hashlib.blake2b(key, digest_size=16).digest(), stanza, filename)
+
+
+def _fields(stanza: bytes) -> list[tuple[int, int]]:
+    """Where a package's name, version, architecture and file stand. Of a field that is there twice apt takes the
+    last: what is listed has to be the one package whose name was looked at."""
+    found: dict[bytes, tuple[int, int]] = {}
+    for match in _FIELD.finditer(stanza):
+        name, value = match[1].lower(), match[2].strip()
+        if name in found or not value:  # apt goes on to the next line for a value that is not there
+            raise ValueError("lists a package with a field that is empty, or there twice")
+        start = match.start(2) + match[2].find(value)
+        found[name] = start, start + len(value)
+    if len(found) < 4:
+        raise ValueError("lists a package without a name, a version, an architecture or a file")
+    return [found[name] for name in (b"package", b"version", b"architecture", b"filename")]
 
 
 @dataclass(frozen=True, slots=True)

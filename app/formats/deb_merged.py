@@ -134,7 +134,10 @@ def _lists(whole: Plan, desk: Desk) -> Iterator[str]:
     claims = whole.claims()
     directory = whole.resource.path[: whole.resource.path.rfind("/") + 1]
     for name in sorted({name for each in whole.merging for name in each.lists}):
-        bodies = [(each.member, whole.body(each, name)) for each in whole.merging if name in each.lists]
+        every = ((each.member, whole.body(each, name)) for each in whole.merging if name in each.lists)
+        bodies = [(member, body) for member, body in every if body is not None]
+        if not bodies:
+            continue
         with desk.scratch() as text:
             packed = write(bodies, claims, text)
             place = f"{directory}{name[: name.rfind('/') + 1]}by-hash/SHA256/{packed.digest}"

@@ -31,12 +31,13 @@ class Edition:
     said: Said
     lists: Mapping[str, tuple[str, Digest]]
 
-    def resource(self, known: Resource, name: str) -> Resource:
-        """A list; under its checksum where it has such a name."""
+    def places(self, known: Resource, name: str) -> Iterator[Resource]:
+        """Where a list may be, in the order in which apt looks: under its checksum where it has such a name."""
         path, digest = self.lists[name]
         if by_hash(self.said) and digest.algorithm.upper() in ALGORITHMS:
-            path = f"{path[: path.rfind('/') + 1]}by-hash/{digest.algorithm.upper()}/{digest.value}"
-        return known.format.resolve(self.member, Ask("GET", self.member.name, path))
+            hashed = f"{path[: path.rfind('/') + 1]}by-hash/{digest.algorithm.upper()}/{digest.value}"
+            yield known.format.resolve(self.member, Ask("GET", self.member.name, hashed))
+        yield known.format.resolve(self.member, Ask("GET", self.member.name, path))
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +56,18 @@ class Plan:
         if not self._contested():
             return []
         every = ((each, name) for each in (*self.merging, *self.naming) for name in each.lists)
-        wanted = (each.resource(self.resource, name) for each, name in every)
-        return [each for each in wanted if (each.repository.name, each.path) not in self.found]
+        wanted = (self._next(each, name) for each, name in every)
+        return [each for each in wanted if each is not None]
+
+    def _next(self, edition: Edition, name: str) -> Resource | None:
+        """Where a list is to be looked for; None where all is known of it."""
+        for place in edition.places(self.resource, name):
+            found = self.found.get((place.repository.name, place.path))
+            if found is None:
+                return place
+            if not _is_absent(found):
+                return None
+        return None
 
     def merges(self) -> bool:
         """Whether a new Release is written, and not the only member's handed on."""
@@ -75,8 +86,12 @@ class Plan:
     def _refused(self, edition: Edition) -> Iterator[bool]:
         claims = self.claims()
         for name in edition.lists:
+            body = self.body(edition, name)
+            if body is None:  # nobody knows what it lists when it comes
+                yield True
+                continue
             with naming(edition.member.name):
-                for each in paragraphs(self.body(edition, name)):
+                for each in paragraphs(body):
                     if claims.refuse(edition.member, each.name):
                         yield True
 
@@ -85,14 +100,29 @@ class Plan:
         held: set[str] = set()
         for each in (*self.merging, *self.naming):
             if each.member.kind is Kind.LOCAL:
-                held |= {found.name for name in each.lists for found in paragraphs(self.body(each, name))}
+                bodies = (self.body(each, name) for name in each.lists)
+                held |= {found.name for body in bodies if body for found in paragraphs(body)}
         return Claims(self._members(), held)
 
-    def body(self, edition: Edition, name: str) -> BinaryIO:
-        """A list from its beginning. Raises ValueError."""
-        resource = edition.resource(self.resource, name)
+    def body(self, edition: Edition, name: str) -> BinaryIO | None:
+        """A list from its beginning; None where a remote has it not: a mirror of some architectures or components has
+        the Release of all. A local's are all there, for they say which names it has; and so is one at least of a
+        remote's, else its Release is not to be believed. Raises ValueError."""
+        places = [(each.repository.name, each.path) for each in edition.places(self.resource, name)]
+        every = [self.found[place] for place in places if place in self.found]
+        found = next((each for each in every if not _is_absent(each)), every[0])
+        if _is_absent(found) and edition.member.kind is Kind.REMOTE and self._has_any(edition.member):
+            return None
         with naming(edition.member.name):
-            return opened(self.found[resource.repository.name, resource.path], edition.lists[name][1])
+            return opened(found, edition.lists[name][1])
+
+    def _has_any(self, member: Repository) -> bool:
+        return any(each.file is not None for (name, _), each in self.found.items() if name == member.name)
+
+
+def _is_absent(found: Found) -> bool:
+    """Whether its member says that there is none, which is more than no answer."""
+    return found.entry is None and not found.silent
 
 
 def plan(resource: Resource, found: Sequence[Found]) -> Plan:

@@ -22,7 +22,17 @@ from typing import BinaryIO
 from app.errors import BadRequest, Forbidden, NotFound
 from app.formats.base import matching
 from app.formats.oci_accept import negotiated
-from app.formats.oci_lists import KEPT, OF_REFERRERS, PAGING, canonical, list_headers, namespace, paged, upstreams
+from app.formats.oci_lists import (
+    KEPT,
+    OF_REFERRERS,
+    PAGING,
+    canonical,
+    list_headers,
+    listed_tags,
+    namespace,
+    paged,
+    upstreams,
+)
 from app.formats.oci_manifests import INDEX, MANIFEST_TYPES, SCHEMA1, read_manifest, read_referrers
 from app.formats.oci_names import CATALOG, Endpoint, Target, digest_of, parse, referrers_tag, valid_name
 from app.formats.oci_virtual import all_tags, following, of_virtual
@@ -83,9 +93,13 @@ class Docker(Format):
 
     def read(self, resource: Resource, body: BinaryIO) -> Reading:
         """See Format. What stands under a referrers tag and is no index is no list (Listing Referrers)."""
-        if parse(resource.path).kind is Endpoint.REFERRERS:
+        target = parse(resource.path)
+        if target.kind is Endpoint.REFERRERS:
             return read_referrers(body)
-        reading = read_manifest(parse(resource.path), body)
+        if target.kind is Endpoint.TAGS:
+            listed_tags(body)
+            return Reading()
+        reading = read_manifest(target, body)
         if resource.blank is not None and reading.content_type != INDEX:
             raise ValueError("this is no list of referrers")
         return reading
@@ -118,6 +132,10 @@ class Docker(Format):
     def render(self, ask: Ask, resource: Resource, body: bytes, kept: str) -> tuple[bytes, str]:
         """See Format: tag lists alone."""
         return paged(ask, resource, body, kept)
+
+    def spelled(self, pattern: str) -> str:
+        """See Format: no image has capitals."""
+        return pattern.lower()
 
     def named(self, path: str) -> str:
         """See Format: an image's name."""

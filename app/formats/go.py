@@ -23,7 +23,7 @@ from dataclasses import replace
 from typing import BinaryIO, TypeVar
 
 from app.errors import NotFound
-from app.formats.base import PathRules, rule
+from app.formats.base import PathRules, allows, rule
 from app.formats.virtual import merged
 from app.resource import Ask, Desk, Found, Kind, Made, Reading, Repository, Resource
 
@@ -84,10 +84,14 @@ class _Go(PathRules):
         """Every version once, in the order in which members name them (the go command sorts them itself); or of what
         members call the newest, what the go command would choose."""
         if resource.path.endswith("/@v/list"):
-            versions = dict.fromkeys(version for each in found for version in _said(each, _versions))
+            listed = ((each, version) for each in found for version in _said(each, _versions))
+            versions = dict.fromkeys(version for each, version in listed if _allowed(each, version))
             desk.write(b"".join(f"{version}\n".encode() for version in versions))
             return Made("text/plain; charset=utf-8")
-        latest = [said for each in found for said in _said(each, lambda file: [_described(file)])]
+        newest = ((each, said) for each in found for said in _said(each, lambda file: [_described(file)]))
+        latest = [said for each, said in newest if _allowed(each, said[0])]
+        if not latest:
+            raise NotFound("no member may bring its newest version of that module", code="file_not_found")
         desk.write(max(latest, key=lambda each: newer(each[0]))[1])  # of two that are the same, the first member's
         return Made("application/json")
 
@@ -112,6 +116,13 @@ def _said(found: Found, read: Callable[[BinaryIO], list[_What]]) -> list[_What]:
         return read(found.file)
     except ValueError as error:
         raise ValueError(f"what {found.resource.repository.name} has {error}") from error
+
+
+def _allowed(found: Found, version: str) -> bool:
+    """Whether the member's patterns let anyone have that version's files, of which its code stands for all."""
+    module = found.resource.path.rpartition("/@v/" if found.resource.path.endswith("/@v/list") else "/@latest")[0]
+    spelt = re.sub("[A-Z]", lambda match: f"!{match[0].lower()}", version)
+    return allows(found.resource.repository, f"{module}/@v/{spelt}.zip")
 
 
 def _versions(file: BinaryIO) -> list[str]:

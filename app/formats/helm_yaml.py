@@ -15,10 +15,11 @@ from __future__ import annotations
 import contextlib
 import json
 import re
-from collections.abc import Iterator
-from typing import Any
 
 import yaml
+
+from app.formats import yaml_events
+from app.formats.yaml_events import Reading
 
 try:
     import ryml  # type: ignore[import-untyped]
@@ -27,8 +28,8 @@ except ImportError:  # no wheel for this machine (musl)
 
 LARGEST = 64 << 20  # bytes of a document; public indexes have up to 25 MB
 MOST = 1_000_000  # values, about: what they take in memory is some 400 bytes each at worst
+_NODES = 3 * MOST  # such a line as "- a: b" has three; not every node has a separator, as in "- - - a"
 _DEEPEST = 32
-_LOADER: type = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _BOM = b"\xef\xbb\xbf"
 _SEPARATORS = (b"\n", b",", b"[", b"{")
 # What rapidyaml leaves as it is written: aliases, anchors and tags, and ~ for nothing. Also where that is only text,
@@ -123,67 +124,12 @@ def _encodes(text: str) -> bool:
 
 
 def _thorough(text: str) -> object:
-    try:
-        return _Reader(yaml.parse(text, Loader=_LOADER), 2 * len(text) + (1 << 16)).first()
-    except UnicodeError as error:
-        raise ValueError("has half a character") from error
-    except yaml.YAMLError as error:
-        raise ValueError(f"is no YAML: {str(getattr(error, 'problem', None) or error)[:200]}") from error
-
-
-class _Reader:
-    def __init__(self, events: Iterator[yaml.Event], most: int) -> None:
-        """`most` is how much there may be, in characters and nodes, when every alias stands for what it means."""
-        self._events = events
-        self._most = most
-        self._grown = 0
-        self._anchored: dict[str, tuple[object, int]] = {}
-
-    def first(self) -> object:
-        for event in self._events:
-            if isinstance(event, yaml.DocumentStartEvent):
-                return self._value(next(self._events), 0)
-        return None
-
-    def _value(self, event: yaml.Event, depth: int) -> object:
-        anchor = getattr(event, "anchor", None)
-        if isinstance(event, yaml.AliasEvent):
-            if anchor not in self._anchored:
-                raise ValueError("has an alias of nothing, or of what it stands in")
-            value, size = self._anchored[anchor]
-            self._grow(size)
-            return value
-        before = self._grown
-        value = self._content(event, depth)
-        if anchor is not None:
-            self._anchored[anchor] = (value, self._grown - before)
-        return value
-
-    def _content(self, event: yaml.Event, depth: int) -> object:
-        if depth > _DEEPEST:
-            raise ValueError("is nested too deep")
-        if isinstance(event, yaml.ScalarEvent):
-            self._grow(1 + len(event.value))
-            return _scalar(event)
-        self._grow(1)
-        if isinstance(event, yaml.SequenceStartEvent):
-            return list(self._until(yaml.SequenceEndEvent, depth))
-        values = list(self._until(yaml.MappingEndEvent, depth))
-        return _mapping(values[::2], values[1::2])
-
-    def _until(self, end: type[yaml.Event], depth: int) -> Iterator[Any]:
-        while not isinstance(event := next(self._events), end):
-            yield self._value(event, depth + 1)
-
-    def _grow(self, size: int) -> None:
-        self._grown += size
-        if self._grown > self._most:
-            raise ValueError("grows too large by its aliases")
+    found: object = yaml_events.first(text, Reading(_scalar, _mapping, 2 * len(text) + (1 << 16), _DEEPEST, _NODES))
+    return found
 
 
 def _scalar(event: yaml.ScalarEvent) -> object:
     value = str(event.value)
-    value.encode()  # UnicodeError where an escape made half a character
     constant = event.implicit[0] if event.tag is None else event.tag in _TAGS
     return _CONSTANTS[value.lower()] if constant and _CONSTANT.fullmatch(value) else value
 
@@ -202,5 +148,6 @@ def _mapping(keys: list[object], values: list[object]) -> dict[str, object]:
     for each in merged:
         if not isinstance(each, dict):
             raise ValueError("merges what is no map")
-        found = {**each, **found}
+        for key, value in each.items():
+            found.setdefault(key, value)
     return found

@@ -20,10 +20,12 @@ import hashlib
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import BinaryIO
 
-from app.formats.base import PathRules, checksum, rule
-from app.formats.maven_metadata import Fields, Metadata, merge, read
+from app.errors import NotFound
+from app.formats.base import PathRules, allows, checksum, rule
+from app.formats.maven_metadata import Fields, Metadata, allowed, merge, read
 from app.formats.maven_paths import SUMS, coordinates, group_of, is_metadata, summed
 from app.formats.virtual import merged
 from app.repository import owns
@@ -83,6 +85,10 @@ class Maven(PathRules):
             return merged(self, repository, path, path, lambda part: self._metadata(part, path))
         return replace(here(repository, Ask("GET", repository.name, path)), whole=True)
 
+    def spelled(self, pattern: str) -> str:
+        """See Format: there is a colon in every name."""
+        return pattern if set(pattern) & set(":*?[") else f"{pattern}:*"
+
     def named(self, path: str) -> str:
         """See Format: `group:artifact`."""
         return coordinates(path)
@@ -122,7 +128,11 @@ class Maven(PathRules):
 
     def make(self, resource: Resource, found: Sequence[Found], desk: Desk) -> Made:
         """See Format: what all members' metadata says."""
-        there = [(each.resource.repository, _read(each)) for each in found if each.file is not None]
+        said = [(each.resource.repository, _read(each)) for each in found if each.file is not None]
+        left = [(member, allowed(resource.path, each, partial(allows, member))) for member, each in said]
+        there = [(member, each) for member, each in left if each is not None]
+        if not there:
+            raise NotFound("no member may bring anything of that artifact", code="file_not_found")
         group = group_of(resource.path)
         body = merge([replace(said, plugins=_plugins(said, member, group, there)) for member, said in there])
         desk.write(body)

@@ -12,9 +12,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import BinaryIO
 
+from app.formats.maven_paths import SNAPSHOT
 from app.formats.maven_version import ordered
 from app.formats.maven_xml import Tree, document, texts
 
@@ -22,6 +23,8 @@ MOST = 100_000  # versions, files of a snapshot or plugins of one document
 _LONGEST = 255  # characters of any of its texts, which are names on disks
 
 _VERSIONING = "versioning/"
+_SNAPSHOT = f"{_VERSIONING}snapshot"
+_ANY_BUILD = "20000101.000000-1"  # which builds a snapshot has stands elsewhere
 _FILE = f"{_VERSIONING}snapshotVersions/snapshotVersion"
 _PLUGIN = "plugins/plugin"
 _FILE_FIELDS = frozenset({"classifier", "extension", "value", "updated"})
@@ -73,6 +76,47 @@ def read(file: BinaryIO) -> Metadata:
         else:
             found.said[path] = text
     return found
+
+
+def allowed(path: str, said: Metadata, may: Named) -> Metadata | None:
+    """Of a member's document at `path` what its patterns let it bring; None where that is nothing of what it says.
+
+    Plugins stay: which of their versions somebody asks for, nobody knows."""
+    directory = path.rpartition("/")[0]
+    home, _, last = directory.rpartition("/")
+    if last.endswith(SNAPSHOT):
+        left = _builds(said, f"{directory}/{home.rpartition('/')[2]}", last, may)
+    else:
+        left = _releases(said, directory, may)
+    return left if left == said or left.versions or left.files or left.build[0] or left.plugins else None
+
+
+def _releases(said: Metadata, directory: str, may: Named) -> Metadata:
+    """Without the versions whose poms it may not bring; a snapshot's has a name by its build, or of its own."""
+    artifact = directory.rpartition("/")[2]
+
+    def brings(version: str) -> bool:
+        built = version.removesuffix(SNAPSHOT) + _ANY_BUILD if version.endswith(SNAPSHOT) else version
+        return any(may(f"{directory}/{version}/{artifact}-{each}.pom") for each in (version, built))
+
+    newest = {f"{_VERSIONING}{name}" for name in ("latest", "release")}
+    once = {name: text for name, text in said.said.items() if name not in newest or brings(text)}
+    return replace(said, said=once, versions=[each for each in said.versions if brings(each)])
+
+
+def _builds(said: Metadata, stem: str, version: str, may: Named) -> Metadata:
+    """Without the files that it may not bring, and without its newest build where it may bring none of that."""
+    stamp, number = said.said.get(f"{_SNAPSHOT}/timestamp", ""), said.said.get(f"{_SNAPSHOT}/buildNumber", "")
+    files = [each for each in said.files if may(f"{stem}-{_file_name(each)}")]
+    if files or may(f"{stem}-{version.removesuffix(SNAPSHOT)}{stamp}-{number}.pom"):
+        return replace(said, files=files)
+    return replace(said, files=[], said={name: text for name, text in said.said.items() if _SNAPSHOT not in name})
+
+
+def _file_name(file: Fields) -> str:
+    """What follows the artifact in the name of a snapshot's file."""
+    classifier = f"-{file['classifier']}" if file.get("classifier") else ""
+    return f"{file.get('value', '')}{classifier}.{file.get('extension', '')}"
 
 
 def merge(documents: Sequence[Metadata]) -> bytes:

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import BinaryIO
 
-from app.formats.virtual import among
+from app.formats.virtual import among, variant
 from app.repository import owns
 from app.resource import Ask, Digest, Format, Found, Kind, Repository, Resource
 
@@ -45,7 +45,7 @@ def beside(resource: Resource, head: Resource, ask: Ask) -> Resource:
     `resource` is what it would be in a remote."""
     own = Resource(
         head.repository,
-        resource.path,
+        variant(head.repository, resource.path),
         resource.path,
         immutable=True,
         expected=resource.expected,

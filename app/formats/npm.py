@@ -26,9 +26,9 @@ from typing import BinaryIO
 
 from app.errors import NotFound
 from app.formats.accept import fitting
-from app.formats.base import PathRules, rule
+from app.formats.base import PathRules, allows, rule
 from app.formats.npm_json import Reader
-from app.formats.npm_packument import located, manifest, read, tags, write
+from app.formats.npm_packument import Document, file_name, located, manifest, read, tags, write
 from app.formats.virtual import among, made, merged
 from app.paths import quote
 from app.resource import HERE as HERE
@@ -204,9 +204,11 @@ class _Npm(PathRules):
 
     def make(self, resource: Resource, found: Sequence[Found], desk: Desk) -> Made:
         """See Format."""
-        there = [each for each in found if each.file is not None]
-        documents = [read(each.resource.repository.name, each.file) for each in there if each.file]
         package = self.named(resource.path)
+        brought = [(each, document) for each in found if (document := _brought(package, resource, each)) is not None]
+        there, documents = [each for each, _ in brought], [document for _, document in brought]
+        if not documents:
+            raise NotFound("no version is left of that package", code="file_not_found")
         if _TAGS.fullmatch(resource.path):
             desk.write(tags(documents))
         elif _PACKAGE.fullmatch(resource.path):
@@ -222,6 +224,19 @@ def _scoped(repository: Repository, path: str) -> str:
     base, _, rest = path.partition("/@")
     known = next(iter(repository.base_urls), "")
     return f"{known.rstrip('/')}/{base}/@{quote(rest).replace('/', '%2F')}" if rest and known else ""
+
+
+def _brought(package: str, resource: Resource, found: Found) -> Document | None:
+    """What a source has; to a virtual, without the versions whose tarballs a member's patterns refuse. None where
+    there is nothing, or all of it is refused."""
+    repository = found.resource.repository
+    if found.file is None:
+        return None
+    document = read(repository.name, found.file)
+    if resource.repository.kind is not Kind.VIRTUAL or not document.versions:
+        return document
+    left = [each for each in document.versions if allows(repository, f"{package}/-/{file_name(package, each)}")]
+    return replace(document, versions=left) if left else None
 
 
 def _is_short(found: Found) -> bool:

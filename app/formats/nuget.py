@@ -67,6 +67,8 @@ class _NuGet(PathRules):
     def resolve(self, repository: Repository, ask: Ask) -> Resource:
         """See Format. Raises BadRequest for a query that says nothing, NotFound for a service index that is not at
         the root: as it is, it would lead clients past this server."""
+        if "?" in ask.path:  # the key of a search would be that path's, too
+            raise NotFound("NuGet's registries have no such path", code="file_not_found")
         service, _, rest = ask.path.partition("/")
         if repository.kind is not Kind.REMOTE or (ask.path != INDEX and not _of_service(service, rest)):
             if repository.kind is Kind.REMOTE and ask.path.endswith(f"/{INDEX}"):

@@ -9,9 +9,10 @@ import json
 import re
 import urllib.parse
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, BinaryIO
 
 from app.errors import BadRequest
+from app.formats.json_strings import small
 from app.formats.oci_names import valid_tag
 from app.resource import Ask, Headers, Resource
 
@@ -23,6 +24,7 @@ PAGING = frozenset((
 ))  # fmt: skip
 OF_REFERRERS = PAGING | {"artifactType"}
 KEPT = ("Link", "OCI-Filters-Applied")
+LARGEST = 16 << 20  # bytes of a page of tags that is read for a virtual's list
 
 _NUMBER = re.compile(r"[0-9]{1,18}")
 _LINK = re.compile(r"<([^<>]*)>([^<]*)")
@@ -94,6 +96,14 @@ def paged(ask: Ask, resource: Resource, body: bytes, kept: str) -> tuple[bytes, 
     if page and len(page) < len(listed):
         kept = f'Link: </{resource.path}?{_encoded(asked | {"last": page[-1]})}>; rel="next"'
     return body if told == document else json.dumps(told).encode(), kept
+
+
+def listed_tags(page: BinaryIO) -> list[str]:
+    """The tags of a page, none where it does not speak of any; raises ValueError where it is no page, or too long."""
+    found = small(page, LARGEST).get("tags") or []
+    if not isinstance(found, list):
+        raise ValueError("is no list of tags")
+    return [tag for tag in found if isinstance(tag, str)]
 
 
 def _wanted(query: str) -> int:

@@ -11,30 +11,34 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from app.errors import NotFound
-from app.formats.oci_lists import OF_REFERRERS, canonical, next_page
+from app.formats.oci_lists import OF_REFERRERS, canonical, listed_tags, next_page
 from app.formats.oci_names import Endpoint, Target, valid_tag
-from app.formats.virtual import among, merged
+from app.formats.virtual import among, made, variant
 from app.resource import Ask, Format, Found, Kind, Repository, Resource
 
 MOST = 1_000_000  # tags of one image; the largest have some ten thousand
+LONGEST = 128 << 20  # bytes of all pages of an image's tags
+_PAGE = "n=1000"  # a page as large as upstreams give any: by default some have a hundred tags, some fifty
 
 
 def of_virtual(known: Format, repository: Repository, ask: Ask, target: Target) -> Resource:
     """What a path of a virtual is. Raises Forbidden where every member's patterns refuse the image."""
     if target.kind not in (Endpoint.TAGS, Endpoint.REFERRERS):
         return among(known, repository, ask)
-    remotes = tuple(part for part in repository.parts if part.kind is Kind.REMOTE)
+    lists = among(known, repository, ask)  # whose it may be is judged of all members
+    remotes = tuple(each for each in lists.among if each.repository.kind is Kind.REMOTE)
     if not remotes:
         raise NotFound("no such image", code="unknown_repository")
-    registries = replace(repository, parts=remotes)
     if target.kind is Endpoint.REFERRERS:
-        return _referrers(among(known, registries, ask))
-
-    def tags(part: Repository) -> Resource:
-        return replace(known.resolve(part, Ask("GET", part.name, ask.path)), rendered=False)
-
-    whole = merged(known, registries, f"{target.path}#{len(remotes)}", target.path, tags)
+        return _referrers(replace(lists, among=remotes))
+    pages = [_page(each.repository, target, known) for each in remotes]
+    whole = made(known, repository, variant(repository, f"{target.path}#all"), target.path, pages, lists.rule)
     return replace(whole, html=False, rendered=True, query=canonical(ask.query, OF_REFERRERS))
+
+
+def _page(remote: Repository, target: Target, known: Format) -> Resource:
+    """The first page of a remote's list; it is read before it is recorded, as nobody is sent it as it is."""
+    return replace(known.resolve(remote, Ask("GET", remote.name, target.path, _PAGE)), rendered=False, index=True)
 
 
 def _referrers(found: Resource) -> Resource:
@@ -50,9 +54,13 @@ def _without_blank(resource: Resource) -> Resource:
 
 
 def following(found: Sequence[Found]) -> Sequence[Resource]:
-    """The pages that the last read ones link to, and nobody has read yet."""
+    """The pages that each remote's last one links to, and nobody has read yet. Raises ValueError where it has too
+    much to say, before more of it is fetched."""
+    if sum(each.entry.size for each in found if each.entry is not None) > LONGEST:
+        raise ValueError(f"its pages are longer than {LONGEST >> 20} MiB")
     read = {(each.resource.repository.name, each.resource.key) for each in found}
-    pages = (_next(each) for each in found if each.entry is not None)
+    last = {each.resource.repository.name: each for each in found}
+    pages = (_next(each) for each in last.values() if each.entry is not None)
     return [page for page in pages if page is not None and (page.repository.name, page.key) not in read]
 
 
@@ -63,7 +71,7 @@ def _next(found: Found) -> Resource | None:
         return None
     page = Ask("GET", found.resource.repository.name, found.resource.path, query)
     known = found.resource.format.resolve(found.resource.repository, page)
-    return replace(known, rendered=False)
+    return replace(known, rendered=False, index=True)
 
 
 def all_tags(found: Sequence[Found]) -> bytes:
@@ -78,8 +86,7 @@ def all_tags(found: Sequence[Found]) -> bytes:
 def _tags(found: Found) -> Iterator[str]:
     if found.file is None:
         return
-    document = json.load(found.file)
-    listed = document.get("tags") if isinstance(document, dict) else None
-    if not isinstance(listed or [], list):
-        raise ValueError(f"{found.resource.repository.name} sent no list of tags")
-    yield from (tag for tag in listed or [] if isinstance(tag, str))
+    try:
+        yield from listed_tags(found.file)
+    except ValueError as error:
+        raise ValueError(f"{found.resource.repository.name}: {error}") from error

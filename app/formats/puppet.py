@@ -21,6 +21,7 @@ from typing import BinaryIO
 
 import ijson  # type: ignore[import-untyped]
 
+from app.errors import NotFound
 from app.formats.base import MOST_MEMBERS, PathRules, at_most, checksum, rule
 from app.formats.json_strings import checked, plain
 from app.formats.queries import canonical
@@ -43,6 +44,8 @@ class _Puppet(PathRules):
 
     def resolve(self, repository: Repository, ask: Ask) -> Resource:
         """See Format; raises BadRequest for a query that says nothing. Documents are read before they are sent."""
+        if "?" in ask.path:  # the key of a page would be that path's, too
+            raise NotFound("the Forge has no such path", code="file_not_found")
         found = super().resolve(repository, ask)
         if repository.kind is not Kind.REMOTE or not found.index:
             return found

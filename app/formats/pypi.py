@@ -32,6 +32,7 @@ from app.formats.pypi_made import page, root
 from app.formats.pypi_names import is_project, normalised
 from app.formats.pypi_read import files, head, valid
 from app.formats.virtual import among, made, merged
+from app.repository import patterned
 from app.resource import (
     Ask,
     Desk,
@@ -94,6 +95,10 @@ class PyPI(PathRules):
     def headers(self, ask: Ask, resource: Resource, digest: str, kept: str) -> Headers:
         """See Format."""
         return (("Vary", "Accept"),) if PAGE.fullmatch(ask.path) else ()
+
+    def spelled(self, pattern: str) -> str:
+        """See Format."""
+        return normalised(pattern)
 
     def named(self, path: str) -> str:
         """See Format: a project, normalised."""
@@ -243,5 +248,5 @@ def _patterns(repository: Repository) -> str:
     parts = [part for part in repository.parts or (repository,) if part.immutable_patterns]
     if not parts:
         return ""
-    said = [f"{part.name} {part.mutable_patterns} {part.immutable_patterns}" for part in parts]
+    said = [(part.name, *patterned(part)) for part in parts]
     return f"\x1f{hashlib.sha256(repr(said).encode()).hexdigest()[:16]}"

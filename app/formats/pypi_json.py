@@ -31,6 +31,22 @@ def members(body: BinaryIO, listed: Collection[str]) -> Iterator[tuple[str, obje
         raise ValueError("is broken JSON") from error
 
 
+def sound(body: BinaryIO) -> None:
+    """Raises ValueError where the body is no such object, or is broken anywhere. No value is built, so that one of
+    objects and arrays can be as large as it likes."""
+    sips, depth = _Sips(body), 0
+    try:
+        for event, _ in ijson.basic_parse(sips, buf_size=_PIECE):
+            if not depth and event != "start_map":
+                raise ValueError("is no JSON object")
+            depth += event.startswith("start_") - event.startswith("end_")
+            if depth > _DEEPEST:
+                raise ValueError("is nested too deeply")
+            sips.taken = 0
+    except ijson.JSONError as error:
+        raise ValueError("is broken JSON") from error
+
+
 class _Sips:
     """A file that is read in pieces; ValueError where one value needs too many of them."""
 

@@ -18,7 +18,7 @@ from dataclasses import replace
 from typing import BinaryIO
 
 from app import paths
-from app.formats.base import matching
+from app.formats.base import allows
 from app.formats.pypi_names import normalised
 from app.formats.pypi_pages import File, Listed, Project, project_html, project_json, root_html, root_json
 from app.formats.pypi_read import Head, files, head, names
@@ -62,14 +62,6 @@ def metadata(wheel: BinaryIO) -> bytes:
     if len(said) > _METADATA:
         raise ValueError(f"the wheel has a METADATA of more than {_METADATA >> 20} MiB")
     return said
-
-
-def allows(repository: Repository, path: str) -> bool:
-    """Whether its patterns let anyone have the file of that path."""
-    if not repository.immutable_patterns:
-        return True
-    every = (repository.mutable_patterns, repository.immutable_patterns)
-    return any(matching(patterns, path) is not None for patterns in every)
 
 
 def _sources(found: Sequence[Found]) -> list[Source]:

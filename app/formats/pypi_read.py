@@ -17,7 +17,7 @@ from typing import BinaryIO
 
 from app.errors import BadRequest
 from app.formats.pypi_html import Anchor, Attributes, Page
-from app.formats.pypi_json import members
+from app.formats.pypi_json import members, sound
 from app.formats.pypi_names import is_project, normalised
 from app.formats.pypi_pages import File, Listed
 from app.paths import LONGEST, check
@@ -92,8 +92,7 @@ def names(body: BinaryIO) -> Iterator[Listed]:
 def valid(body: BinaryIO) -> None:
     """Raises ValueError where a body is no JSON object."""
     _sized(body)
-    for _ in members(body, ("urls", "files", "vulnerabilities")):
-        pass
+    sound(body)
 
 
 def _is_json(body: BinaryIO) -> bool:

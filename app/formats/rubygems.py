@@ -91,6 +91,7 @@ def _files(gem: str, body: BinaryIO) -> Iterator[Link]:
 RUBYGEMS = _RubyGems(
     "rubygems",
     (
+        rule(r"", "the root", own=True, html=True),
         rule(r"versions", "every gem's versions", own=True, remember_missing=False, index=True),
         rule(r"names", "every gem's name", own=True, remember_missing=False, index=True),
         rule(r"info/[^/]+", "a gem's versions", own=True, index=True, listing=r"\g<0>", root=r"\g<0>"),

@@ -128,7 +128,8 @@ def _hosts(repository: Repository) -> tuple[str, str]:
     """What upstream is called in the names of its providers: its host, and with a port, though terraform itself
     cannot ask a mirror for such a name."""
     url = urllib.parse.urlsplit(repository.base_urls[0] if repository.base_urls else "")
-    return url.hostname or "", f"{url.hostname}:{url.port}"
+    host = url.hostname or ""
+    return host, f"{host}:{url.port}" if url.port else host
 
 
 def _there(found: Found) -> bool:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from app.errors import Forbidden, NotFound
+from app.repository import variant as variant
 from app.resource import Ask, Format, Repository, Resource
 
 
@@ -41,16 +41,6 @@ def made(
         package=known.named(path),
         rule=rule,
     )
-
-
-def variant(repository: Repository, key: str) -> str:
-    """The key of a document that is another one for clients who may not read every member.
-
-    What follows cannot be in a path (app/paths.py), so no client names it."""
-    names = [part.name for part in repository.parts]
-    if names == list(repository.members):
-        return key
-    return f"{key}\x1f{hashlib.sha256(' '.join(names).encode()).hexdigest()[:16]}"
 
 
 def _each(repository: Repository, resource: Callable[[Repository], Resource]) -> tuple[Resource, ...]:

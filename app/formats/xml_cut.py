@@ -34,7 +34,7 @@ class Part:
 
 @dataclass(slots=True)
 class Child:
-    """One child of the root; `parts` are those that were wanted, by name, the first of each."""
+    """One child of the root; `parts` are those that were wanted, by name."""
 
     name: str
     attributes: Mapping[str, str]
@@ -78,7 +78,7 @@ class _Reader:
         self._root, self._wanted, self._declared = root, wanted, declared
         self._depth = self._base = self._start_of_child = 0
         self._past_empty = -1
-        self._raw, self._more = bytearray(), b""
+        self._raw, self._more = bytearray(), dict[str, bytes]()
         self._child: Child | None = None
         self._part: Part | None = None
         self._text: list[str] = []
@@ -108,14 +108,16 @@ class _Reader:
     def _start(self, name: str, attributes: dict[str, str]) -> None:
         self._depth += 1
         if self._depth > 3:
-            if self._depth > _DEEPEST:
+            if self._depth > _DEEPEST or self._part is not None:  # of what is in a text each client reads another
                 raise ValueError("is nested too deep")
         elif self._depth == 1:
             self._begin(name, attributes)
         elif self._depth == 2:
             self._child, self._start_of_child = Child(name, attributes), self._expat.CurrentByteIndex
             self._past_empty = self._empty(self._start_of_child)
-        elif self._child is not None and name in self._wanted and name not in self._child.parts:
+        elif self._child is not None and name in self._wanted:
+            if name in self._child.parts:
+                raise ValueError(f"has <{name}> twice where one is")
             at = self._expat.CurrentByteIndex
             self._part, self._past_empty = Part(attributes, at - self._start_of_child), self._empty(at)
             self._child.parts[name] = self._part
@@ -131,7 +133,7 @@ class _Reader:
             if self._declared.get(attribute, uri) != uri:
                 raise ValueError(f"has another namespace for {attribute[:40]}")
             if attribute not in self._declared:
-                self._more += f" {attribute}={quoteattr(uri)}".encode()
+                self._more[attribute] = f" {attribute}={quoteattr(uri)}".encode()
 
     def _end(self, name: str) -> None:
         self._depth -= 1
@@ -162,13 +164,16 @@ class _Reader:
         return end if self._raw[end - self._base - 2] == _SLASH else -1
 
     def _declaring(self, raw: bytes) -> bytes:
+        """The child with those further namespaces of the root that it does not declare itself: nothing reads an
+        attribute that is there twice."""
         assert self._child is not None
         name = _NAME.match(raw)
         assert name is not None
+        more = b"".join(text for each, text in self._more.items() if each not in self._child.attributes)
         for part in self._child.parts.values():
-            part.start += len(self._more)
-            part.end += len(self._more)
-        return raw[: name.end()] + self._more + raw[name.end() :]
+            part.start += len(more)
+            part.end += len(more)
+        return raw[: name.end()] + more + raw[name.end() :]
 
     def _characters(self, text: str) -> None:
         if self._part is not None and self._depth == 3:

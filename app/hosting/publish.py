@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from email.utils import formatdate, parsedate_to_datetime
+from email.utils import formatdate
 from pathlib import Path
 
 from app import journal
 from app.errors import Conflict, NotFound, StoreDown
 from app.formats import FORMATS
+from app.freshness import dated_after
 from app.hosting.base import Accepted, New
 from app.hosting.names import require_name
 from app.hosting.upload import Upload
@@ -82,13 +83,8 @@ def _publication(shelf: Shelf, repository: Repository, new: New, upload: Upload)
 
 
 def modified(shelf: Shelf, repository: Repository, path: str, digest: str, now: float) -> float:
-    """Another second for every edition, and the same for the same bytes: some clients (apk) ask by date alone, and
-    would never see the second of two editions of one second. In unix seconds."""
-    before = shelf.catalog.find(repository.name, path).entry
-    if before is None or before.last_modified is None:
-        return now
-    then = parsedate_to_datetime(before.last_modified).timestamp()
-    return then if before.digest == digest else max(now, then + 1)
+    """dated_after() what is published there."""
+    return dated_after(shelf.catalog.find(repository.name, path).entry, digest, now)
 
 
 def _lost(shelf: Shelf, repository: Repository, new: Publication) -> bool:

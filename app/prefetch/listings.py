@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import json
 import re
-import tarfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import BinaryIO
@@ -25,6 +24,7 @@ import ijson  # type: ignore[import-untyped]
 import yaml
 
 from app.errors import ArtifactError
+from app.formats import apk_index
 from app.formats.oci_names import parse
 from app.prefetch import cargo_lock, images, package_lock, requirements
 from app.prefetch.wanted import Wanted, below
@@ -75,21 +75,10 @@ def _is_list(resource: Resource, path: str) -> bool:
 
 
 def _alpine(wanted: Wanted, resource: Resource, body: BinaryIO) -> Iterator[Wanted]:
-    """Source: wiki.alpinelinux.org, Apk spec, "Index Format V2"."""
     directory = resource.path.rpartition("/")[0]
-    try:
-        with tarfile.open(fileobj=body, mode="r|gz") as archive:
-            index = next((each for each in archive if each.name == "APKINDEX"), None)
-            file = archive.extractfile(index) if index is not None else None
-            fields: dict[bytes, str] = {}
-            for line in _lines(file) if file is not None else ():
-                key, _, value = line.partition(b":")
-                fields[key] = value.decode()
-                if not line and {b"P", b"V"} <= fields.keys():
-                    yield Wanted(f"{directory}/{fields[b'P']}-{fields[b'V']}.apk".lstrip("/"))
-                    fields = {}
-    except (tarfile.TarError, OSError, EOFError) as error:
-        raise ValueError(f"is no APKINDEX: {error}") from None
+    for package in apk_index.paragraphs(body):
+        name = package.name.encode(errors="surrogateescape")
+        yield Wanted(f"{directory}/{(name + b'-' + package.version).decode()}.apk".lstrip("/"))
 
 
 def _lines(file: object) -> Iterator[bytes]:

@@ -32,6 +32,10 @@ NO_INDEX = "no index of it is stored here: name one in `indexes`"
 Stop = Callable[[float], bool]  # waits so many seconds, and says whether to end
 
 
+class _Left(Exception):
+    """The job is somebody else's, or another process is to begin it."""
+
+
 class Prefetching:
     """One a fills process; `find` knows the repositories."""
 
@@ -62,9 +66,11 @@ class Prefetching:
             repository = self._repository(claimed.job.repository, wanted)
             work = Work(self._engine, repository, f"prefetch-{claimed.job.id}")
             work.add(wanted.wanted)
-            work.add(self._indexes(repository, wanted))
+            work.add(self._indexes(repository, wanted, lambda: self._keep(claimed, stop)))
         except NotFound as error:
             self._finish(claimed, State.FAILED, error.message, Progress())
+            return True
+        except _Left:
             return True
         work.start()
         self._attend(claimed, work, stop)
@@ -80,26 +86,35 @@ class Prefetching:
             raise NotFound("there is no such repository any more", code="unknown_repository")
         return found.read_by(lambda part: part.name in wanted.members)
 
-    def _indexes(self, repository: Repository, wanted: Task) -> Iterator[Wanted]:
+    def _keep(self, claimed: Claimed, stop: Stop) -> None:
+        """Lease it anew while there is nothing to tell yet; raises _Left."""
+        if stop(0.0):
+            self._release(claimed)
+            raise _Left
+        if not self._jobs.report(claimed.job.id, self._holder, Progress()):
+            raise _Left
+
+    def _indexes(self, repository: Repository, wanted: Task, keep: Callable[[], None]) -> Iterator[Wanted]:
         """Those that the pattern is looked for in, where none were named."""
         listing = listings.LISTINGS.get(repository.package)
         if not wanted.pattern or wanted.wanted or listing is None:
             return
-        paths = [path for path in self._stored(repository) if listing.heads.fullmatch(path)]
+        paths = [path for path in self._stored(repository, keep) if listing.heads.fullmatch(path)]
         paths = list(dict.fromkeys(paths)) or [listing.usual] * bool(listing.usual)
         if not paths:
             raise NotFound(NO_INDEX)
         for path in paths:
             yield listings.index(repository.package, path, wanted.pattern, wanted.platforms)
 
-    def _stored(self, repository: Repository) -> Iterator[str]:
-        """The paths of what is stored of it, and of its members."""
+    def _stored(self, repository: Repository, keep: Callable[[], None]) -> Iterator[str]:
+        """The paths of what is stored of it, and of its members; of millions that takes longer than a lease."""
         index = self._engine.shelf.catalog.index
         for each in (repository, *repository.parts):
             after = ""
             while page := index.listing(each.name, after=after, limit=PAGE):
                 yield from (stored.path for stored in page)
                 after = page[-1].path
+                keep()
 
     def _attend(self, claimed: Claimed, work: Work, stop: Stop) -> None:
         """Tell how far it is until it has ended, is somebody else's, or this process ends."""

@@ -12,7 +12,7 @@ from app.formats.oci_names import valid_name
 from app.hosting import HOSTED
 from app.problems import shown, suggestion
 from app.repositories.remote import RemoteSchema
-from app.repositories.shapes import Access, Description, Named, Owned, Package, Project, Strict, says
+from app.repositories.shapes import Access, Description, Named, Owned, Owner, Package, Project, Strict, says
 from app.repositories.values import Flag, Secret, SigningKey
 from app.resource import Signing
 
@@ -57,7 +57,7 @@ class Signed(Strict):
             apk_signature.check(signing)
 
 
-class LocalSchema(Signed):
+class LocalSchema(Signed, Owner):
     """A repository that is published into."""
 
     package = Package(*(name for name in FORMATS if name in HOSTED))

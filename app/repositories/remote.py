@@ -11,7 +11,7 @@ from marshmallow import ValidationError, fields, post_load, validate, validates_
 from app.formats import FORMATS
 from app.repositories.addresses import MIRROR_LIST, BaseURL, Host, ListURL, is_mirror_list
 from app.repositories.dialling import UpstreamSchema
-from app.repositories.shapes import Access, Description, Owned, Package, Strict, says
+from app.repositories.shapes import Access, Description, Owned, Owner, Package, Strict, says
 from app.repositories.values import Flag, Off, Pattern, Seconds, Secret, Tag
 
 TEN_YEARS = 10 * 365 * 86400.0
@@ -55,7 +55,7 @@ class CacheSchema(Strict):
         return data
 
 
-class RemoteSchema(Strict):
+class RemoteSchema(Owner):
     """A repository that is filled from upstream."""
 
     package = Package(*FORMATS)

@@ -121,6 +121,22 @@ class Description(fields.String):
         super().__init__(validate=validate.Length(max=1000), metadata=says("shown to people"))
 
 
+class Owner(Strict):
+    """A repository that can own names; a pattern that matches none would protect nothing, and nobody would know."""
+
+    @validates_schema
+    def _spelled(self, data: dict[str, Any], **_: Any) -> None:
+        known = FORMATS[data.get("package", "generic")]
+        pairs = [(each, known.spelled(each)) for each in data.get("owned", ())]
+        wrong = {
+            number: [f"matches no name of {known.name}: write {shown(meant)}"]
+            for number, (each, meant) in enumerate(pairs)
+            if each != meant
+        }
+        if wrong:
+            raise ValidationError({"owned": wrong})
+
+
 class Owned(fields.List[str]):
     """Names of packages; * stands for anything, ? for one character."""
 

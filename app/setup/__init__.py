@@ -24,8 +24,6 @@ _FILES: Mapping[str, Mapping[str, Writer]] = MappingProxyType(
         "apk": {"repositories": system.apk},
         "docker": {
             "hosts.toml": images.hosts,
-            "registries.conf": images.registries,
-            "daemon.json": images.daemon,
         },
         "pypi": {"pip.conf": languages.pip, "uv.toml": languages.uv},
         "npm": {".npmrc": languages.npmrc, ".yarnrc.yml": languages.yarnrc},
@@ -50,6 +48,8 @@ def files(place: Place) -> Mapping[str, Writer]:
 def _named(place: Place) -> Iterator[tuple[str, Writer]]:
     for pattern, writer in _FILES.get(place.repository.package, {}).items():
         yield pattern.format(name=place.name), writer
+    if place.repository.package == "docker" and not place.prefix:  # they have an image's name begin behind the host
+        yield from (("registries.conf", images.registries), ("daemon.json", images.daemon))
     if place.repository.package == "apk" and place.signed:
         yield place.repository.signing.name or f"{place.name}.rsa.pub", system.apk_key
     yield "curl.txt", others.curl

@@ -66,6 +66,7 @@ def cargo(place: Place) -> str:
     lines = [f"[registries.{table}]", f"index = {index}"]
     if place.private:
         lines.append(f"token = {TOML_SAFE(f'Bearer {PLACEHOLDER}')}")
+        lines.append('credential-provider = "cargo:token"')  # without one cargo sends no token, and fails
     lines += ["", "[source.crates-io]", f"replace-with = {table}", "", f"[source.{table}]", f"registry = {index}"]
     return comment(place) + "\n".join(lines) + "\n"
 

@@ -27,8 +27,8 @@ class Breakers:
             known = self._remotes.setdefault(repository.name, {})
             if base not in known:
                 known[base] = self._new(repository, base)
-            if len(known) > MOST:
-                del known[next(iter(known))]
+            if len(known) > MOST:  # a list or an index may name any number of hosts; the remote's own stay
+                del known[next(each for each in known if each != base and each not in repository.base_urls)]
             return known[base]
 
     def forget(self, name: str) -> None:

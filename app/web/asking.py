@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import zlib
 from dataclasses import replace
 
@@ -15,6 +16,9 @@ from app.web.receiving import PIECE, Body
 
 MOST = 4 << 20  # bytes of one, however small it was packed
 _GZIP = 31  # zlib's word for a gzip stream with its header
+_CONTROL = re.compile(
+    r"[\x00-\x08\x0b\x0c\x0e-\x1f]"
+)  # JSON has none; each is six bytes on the way to the fills process
 
 
 def asked(ask: Ask) -> tuple[Ask, Repository] | None:
@@ -39,6 +43,8 @@ def _text() -> str:
         raise BadRequest("the body is not what its headers say", code="bad_question") from error
     if not text:
         raise BadRequest("nothing is asked", code="bad_question")
+    if _CONTROL.search(text):
+        raise BadRequest("a question is JSON, which has no control characters", code="bad_question")
     return text
 
 

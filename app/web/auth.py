@@ -62,6 +62,15 @@ def readable(name: str) -> Repository:
     return found
 
 
+def listable(name: str) -> Repository:
+    """As readable(), or Forbidden where they may not read every member: what was made of all of them tells which
+    packages each has, if only by its path."""
+    found = readable(name)
+    if found.unread:
+        raise Forbidden(f"not every member of {name} may be read with this token", code="not_every_member")
+    return found
+
+
 def hidden(reason: str = "no such repository") -> NotFound | Unauthorized:
     """What is said of a repository that is not there, or that they may not know of: the same of both.
 

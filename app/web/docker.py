@@ -24,8 +24,10 @@ from itertools import chain
 from flask import Blueprint, Response, g, request
 
 from app import paths
+from app.assembly import Assembly
 from app.errors import BadRequest, MethodNotAllowed, NotFound, StoreDown
 from app.formats.docker import DOCKER, Endpoint, parse
+from app.formats.virtual import among
 from app.repositories import Repositories
 from app.resource import Ask, Kind, Repository
 from app.web import client, edge, images, local, oci, push
@@ -143,12 +145,12 @@ def answer(ask: Ask, source: Repository) -> Response:
 
 
 def _listed(ask: Ask, source: Repository) -> Response | None:
-    """A list of an image that a local member of this virtual has: that one computes it."""
-    hosted = [part for part in source.parts if part.kind is Kind.LOCAL]
-    target = parse(ask.path)
-    if not hosted or target.kind not in (Endpoint.TAGS, Endpoint.REFERRERS):
+    """A list of an image that a local member of this virtual has, or owns: that one computes it."""
+    if source.kind is not Kind.VIRTUAL or parse(ask.path).kind not in (Endpoint.TAGS, Endpoint.REFERRERS):
         return None
-    if not node().shelf.catalog.index.hosted.holds([part.name for part in hosted], target.name):
+    asked = Assembly(node().shelf).asked(among(DOCKER, source, ask))
+    hosted = [each.repository for each in asked if each.repository.kind is Kind.LOCAL]
+    if not hosted:
         return None
     response = _first(ask, hosted)
     if source.private:

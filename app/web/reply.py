@@ -8,7 +8,7 @@ import secrets
 from dataclasses import replace
 from urllib.parse import quote
 
-from werkzeug.http import is_resource_modified, parse_range_header
+from werkzeug.http import is_resource_modified, parse_date, parse_range_header
 
 from app.assembly import left_out, said
 from app.cache import Arriving, Blank, Outcome, Told
@@ -71,7 +71,7 @@ def _stored(ask: Ask, resource: Resource, outcome: Served | Arriving | Told) -> 
     head = _head(outcome)
     own = resource.format.headers(ask, resource, _digest(outcome), head.kept)
     headers = (*_headers(ask, outcome, head, _digest(outcome)), *own)
-    if _unmodified(ask, head):
+    if _unmodified(ask, resource, head):
         return Answer(304, headers, cache=outcome.state)
     if isinstance(outcome, Told):
         length = (("Content-Length", str(head.length)),) if head.length is not None else ()
@@ -112,7 +112,7 @@ def _addressed(ask: Ask, resource: Resource, outcome: Served) -> Answer:
     head = Head(entry.content_type, length, etag, entry.last_modified)
     common = (line for line in _headers(ask, outcome, head, "") if line[0] != "Accept-Ranges")
     headers = (*common, *resource.format.headers(ask, resource, "", entry.kept))
-    if _unmodified(ask, head):
+    if _unmodified(ask, resource, head):
         return Answer(304, headers, cache=outcome.state)
     return _sized(Answer(200, _typed(ask, headers, head), (Addressed(entry.size, address, length),), outcome.state))
 
@@ -123,7 +123,7 @@ def _literal(ask: Ask, resource: Resource, outcome: Outcome, literal: Literal, k
     head = Head(literal.content_type, len(literal.body), f'"{digest}"')
     common = (line for line in _headers(ask, outcome, head, digest) if line[0] != "Accept-Ranges")
     headers = (*common, *resource.format.headers(ask, resource, digest, kept))
-    if _unmodified(ask, head):
+    if _unmodified(ask, resource, head):
         return Answer(304, headers, cache=outcome.state)
     return _sized(Answer(200, _typed(ask, headers, head), (literal.body,), outcome.state))
 
@@ -193,7 +193,7 @@ def _sized(reply: Answer) -> Answer:
     return replace(reply, headers=(*reply.headers, ("Content-Length", str(reply.length))))
 
 
-def _unmodified(ask: Ask, head: Head) -> bool:
+def _unmodified(ask: Ask, resource: Resource, head: Head) -> bool:
     """RFC 9110, 13.2.2: If-None-Match outranks If-Modified-Since; the others do not concern reads."""
     if ask.method not in ("GET", "HEAD"):
         return False
@@ -202,11 +202,20 @@ def _unmodified(ask: Ask, head: Head) -> bool:
         if head.etag is None and ask.headers["if-none-match"].strip() != "*":
             return False
         environ["HTTP_IF_NONE_MATCH"] = ask.headers["if-none-match"]
+    elif "if-modified-since" in ask.headers and resource.sources:
+        return _same_date(ask.headers["if-modified-since"], head)
     elif "if-modified-since" in ask.headers:
         environ["HTTP_IF_MODIFIED_SINCE"] = ask.headers["if-modified-since"]
     else:
         return False
     return not is_resource_modified(environ, etag=head.etag, last_modified=head.last_modified)
+
+
+def _same_date(given: str, head: Head) -> bool:
+    """Of a made document no other date will do, not even a later one: whoever has gained or lost the right to read a
+    member is sent another document, which may be the older."""
+    then = parse_date(head.last_modified)
+    return then is not None and parse_date(given) == then
 
 
 def _spans(ask: Ask, outcome: Served | Arriving, head: Head) -> list[Span] | None:

@@ -255,7 +255,8 @@ def test_what_each_parser_reads_besides() -> None:
 @pytest.mark.parametrize(
     ("url", "told"),
     [
-        ("https://a:b@x.example.org:8/p/?q=1#f", ("https://x.example.org:8/p?q=1", "basic")),
+        ("https://a:b@x.example.org:8/p/#f", ("https://x.example.org:8/p", "basic")),
+        ("https://x.example.org/p?token=secret", None),
         ("http://[2001:db8::1]/x", ("http://[2001:db8::1]/x", "")),
         ("ftp://x/", None),
         ("http://[x", None),

@@ -83,6 +83,15 @@ def test_a_long_list_has_few_breakers(visitor: Visitor) -> None:
     assert len(breakers.health()["remote"]) == MOST
 
 
+def test_hosts_that_an_index_names_push_out_no_breaker_of_the_remotes_own(visitor: Visitor) -> None:
+    breakers, repository = Breakers(), replace(visitor.resource(()).repository, base_urls=("http://127.0.0.1:1/own",))
+    own = breakers.of(repository, *repository.base_urls)
+    for number in range(2 * MOST):
+        breakers.of(repository, f"http://127.0.0.1:{number + 2}")
+    assert breakers.of(repository, *repository.base_urls) is own
+    assert len(breakers.health()["remote"]) == MOST
+
+
 def test_what_ended_and_what_is_gone_is_not_kept(
     visitor: Visitor, upstream: Upstream, fleet: Fleet, slow_clock: Clock
 ) -> None:

@@ -83,8 +83,16 @@ def test_what_one_member_alone_has_is_handed_on_unless_others_own_some_of_it() -
         index("P:a\nA:x86_64\n\n"),
         index("V:1-r0\n\n"),
         index(row("a", more="T:" + "x" * (2 << 20) + "\n")),
+        index(row("a", more="x\nP:team-x\nV:9\n")),
+        index(row("a", more="x\n")),
+        index(row("a", more="P:team-x\n")),
+        index(row("a", more="V:\n")),
+        index(row("a\0x")),
     ],
-    ids=["html", "cut", "no tar", "empty", "no version", "no name", "endless"],
+    ids=[
+        *("html", "cut", "no tar", "empty", "no version", "no name", "endless"),
+        *("two in one", "an end in the middle", "two names", "two versions", "a name with an end in it"),
+    ],
 )
 def test_a_bad_index_is_refused_by_its_members_name(body: bytes) -> None:
     with pytest.raises(ValueError, match=r"^two: "):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from io import BytesIO
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from app.errors import NotFound
 from app.formats import FORMATS
 from app.formats.cargo import CONFIG
 from app.resource import HERE, Ask, Digest, Located
@@ -65,6 +67,9 @@ def test_a_search_goes_where_upstreams_config_says(config: dict[str, str], url: 
     located = CARGO.locate(found, BytesIO(json.dumps(config).encode()))
     assert (located.url if located else None) == url
     assert found.key == "api/v1/crates?page=2&q=a%20b"
+    for repository in (ONE, virtual("cargo", ONE, TWO)):
+        with pytest.raises(NotFound):  # a path of that very key, whose 404 would be remembered of the search
+            CARGO.resolve(repository, Ask("GET", "one", found.key))
 
 
 @pytest.mark.parametrize(
@@ -90,6 +95,28 @@ def test_config_names_this_server() -> None:
     assert made == {"dl": f"{HERE}/api/v1/crates/{{crate}}/{{version}}/{{sha256-checksum}}/download", "api": HERE}
     assert "api" not in json.loads(written(ONE, CONFIG, {"one": b'{"dl": "x"}'}))
     assert "api" in json.loads(written(virtual("cargo", TWO, ONE), CONFIG, {"one": json.dumps(body).encode()}))
+
+
+def test_a_token_is_wanted_everywhere_where_not_everybody_may_read() -> None:
+    """What cargo was told of one that everybody may read must not be what it is told of one that they may not."""
+    for public in (ONE, virtual("cargo", ONE, TWO)):
+        private = replace(public, access="team")
+        assert json.loads(written(private, CONFIG, {"one": b'{"dl": "x"}'}))["auth-required"] is True
+        assert "auth-required" not in json.loads(written(public, CONFIG, {"one": b'{"dl": "x"}'}))
+        keys = {CARGO.resolve(each, Ask("GET", each.name, CONFIG)).key for each in (public, private)}
+        assert len(keys) == 2
+
+
+def test_what_a_members_patterns_refuse_is_in_no_merged_index() -> None:
+    narrow = replace(ONE, immutable_patterns=(re.compile(r"/abcd/1\.0\.0/"),))
+    first = line("abcd", "1.0.0") + b"\n" + line("abcd", "9.9.9")
+    both = virtual("cargo", narrow, TWO)
+    expected = line("abcd", "1.0.0") + b"\n"
+    assert written(both, in_index("abcd"), {"one": first}) == expected
+    second = line("abcd", "9.9.9", yanked=True)
+    assert written(both, in_index("abcd"), {"one": first, "two": second}) == expected + second + b"\n"
+    with pytest.raises(NotFound):
+        written(both, in_index("other"), {"one": line("other", "1.0.0")})
 
 
 def test_lines_are_merged_by_version() -> None:

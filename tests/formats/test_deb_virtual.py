@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import lzma
+import time
 from dataclasses import replace
 
 import pytest
@@ -138,6 +139,14 @@ HOSTILE: dict[str, dict[str, bytes]] = {
     "endless": suite(row("b", more="X: " + "x" * (2 << 20) + "\n")),
     "another body": {path: body if "by-hash" not in path else b"" for path, body in suite(row("b")).items()},
     "no body": {path: body for path, body in suite(row("b")).items() if "by-hash" not in path},
+    # What apt, tried, takes for a package called team-x, each behind another name or none.
+    "two names": suite(row("b", more="Package: team-x\n")),
+    "two names, one with a space": suite(row("b", more="Package : team-x\n")),
+    "two names, one behind a line feed": suite(row("b", more="package\n: team-x\n")),
+    "two names, one behind a carriage return": suite(row("b", more="\rPackage: team-x\n")),
+    "a name on the next line": suite(row("\n team-x", path="x.deb")),
+    "two versions": suite(row("b", more="Version: 2\n")),
+    "two files": suite(row("b", more="Filename: y.deb\n")),
 }
 
 
@@ -145,6 +154,67 @@ HOSTILE: dict[str, dict[str, bytes]] = {
 def test_a_bad_suite_is_refused_by_its_members_name(kind: str) -> None:
     with pytest.raises(ValueError, match=r"^two: "):
         merged({"one": suite(row("a")), "two": HOSTILE[kind]})
+
+
+def test_a_name_is_what_apt_takes_for_it() -> None:
+    two = suite(row("team-x").replace("Package: ", "Package \r: \v") + row("b", more="Package-Type: deb\n"))
+    text = listed(merged({"one": suite(row("a")), "two": two, "team": suite(row("team-x"))}))
+    assert [part in text for part in ("@two/pool/main/team-x", "@two/pool/main/b_1")] == [False, True]
+
+
+def test_a_value_with_blanks_in_it_takes_no_longer() -> None:
+    two = suite(row(f"x{' ' * 30_000}b", path="x  b.deb \r"))
+    began = time.process_time()
+    text = listed(merged({"one": suite(row("a")), "two": two}))
+    assert time.process_time() - began < 1
+    assert "\nFilename: @two/x  b.deb \r\n" in text
+
+
+ARM, CONTRIB = "main/binary-arm64/Packages", "contrib/binary-amd64/Packages"
+
+
+def without(files: dict[str, bytes], text: str) -> dict[str, bytes]:
+    """A member that names a list and has it not."""
+    gone = tuple(hashlib.sha256(body).hexdigest() for body in (text.encode(), lzma.compress(text.encode())))
+    return {path: body for path, body in files.items() if not path.endswith(gone)}
+
+
+def test_a_list_that_a_mirror_has_not_is_left_out_of_it() -> None:
+    lists = {LIST: row("b"), ARM: row("arm"), CONTRIB: row("c")}
+    two = without(suite("", lists), lists[ARM])
+    table = merged({"one": suite(row("a")), "two": two})
+    assert listed(table) == row("a", path="@one/pool/main/a_1_amd64.deb") + row(
+        "b", path="@two/pool/main/b_1_amd64.deb"
+    )
+    assert "@two" in listed(table, CONTRIB)
+    assert ARM not in table.text.getvalue().decode()
+    assert not [path for path in table.others if "arm64" in path]
+    one = suite("", {LIST: row("a"), ARM: row("more")})
+    assert listed(merged({"one": one, "two": two}), ARM) == row("more", path="@one/pool/main/more_1_amd64.deb")
+    owned = made(virtual("deb", TWO, remote("deb", "one", "c")), f"{SUITE}Release", {"two": two})
+    assert listed(owned, CONTRIB) == ""
+
+
+def test_a_list_that_is_not_there_yet_is_not_handed_on_unread() -> None:
+    lists = {LIST: row("b"), ARM: row("team-x")}
+    table = merged({"one": without(suite("", lists), lists[ARM])}, "Release", "", "team-*")
+    assert ARM not in table.text.getvalue().decode()
+    assert listed(table) == row("b", path="@one/pool/main/b_1_amd64.deb")
+
+
+def test_a_list_without_a_name_by_hash_is_found_under_its_own() -> None:
+    lists = {LIST: row("b"), ARM: row("arm")}
+    two = {**without(suite("", lists), lists[ARM]), f"{SUITE}{ARM}.xz": lzma.compress(row("arm").encode())}
+    assert "@two" in listed(merged({"one": suite(row("a")), "two": two}), ARM)
+    two[f"{SUITE}{ARM}.xz"] = b"another"
+    with pytest.raises(ValueError, match=r"^two: .* is not the one"):
+        merged({"one": suite(row("a")), "two": two})
+
+
+def test_a_locals_lists_are_all_there() -> None:
+    lists = {LIST: row("b"), ARM: row("arm")}
+    with pytest.raises(ValueError, match=r"^team: .* is not there"):
+        merged({"one": suite(row("a")), "team": without(suite("", lists), lists[ARM])})
 
 
 @pytest.mark.parametrize(

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
+from io import BytesIO
 
 import pytest
 
+from app.formats import oci_lists, oci_virtual
 from app.formats.docker import DOCKER
-from app.resource import Repository
+from app.formats.oci_virtual import all_tags, following
+from app.resource import Entry, Found, Kind, Reading, Repository
 from tests.formats.images import (
     HEX,
     HUB,
@@ -169,6 +173,47 @@ def test_a_list_has_the_name_that_the_client_says() -> None:
 
 def test_no_tags_are_an_empty_list() -> None:
     assert shown("", None)[0]["tags"] == shown("n=2", None)[0]["tags"] == []
+
+
+def page(tags: str, then: str = "", member: str = "r") -> Found:
+    """What a virtual has read of a member's list, `then` being the query of the page behind it."""
+    one = replace(remote(), name=member)
+    resource = DOCKER.resolve(one, ask(TAGS, f"last={tags[0]}" if tags[0] != "a" else "n=1000"))
+    body = json.dumps({"name": "team/app", "tags": list(tags)}).encode()
+    kept = f'Link: </{TAGS}?{then}>; rel="next"' if then else ""
+    return Found(resource, Entry("0" * 64, len(body), kept=kept), BytesIO(body))
+
+
+def test_a_virtual_reads_every_page_of_each_member() -> None:
+    one, two = replace(remote(), name="one"), replace(remote(), name="two")
+    both = Repository("v", Kind.VIRTUAL, "docker", members=("one", "two"), parts=(one, two))
+    asked = DOCKER.resolve(both, ask(TAGS)).sources
+    assert [(each.query, each.index, each.rendered) for each in asked] == [("n=1000", True, False)] * 2
+    found = [page("ab", "last=c", "one"), page("ax", member="two")]
+    (more,) = following(found)
+    assert (more.repository, more.query, more.index, more.rendered) == (one, "last=c", True, False)
+    found.append(page("cd", "last=e", "one"))
+    assert [each.query for each in following(found)] == ["last=e"], "and not the one before again"
+    found.append(page("e", "n=1000", "one"))
+    assert following(found) == [], "a ring has an end"
+    assert json.loads(all_tags(found)) == {"name": "team/app", "tags": ["a", "b", "c", "d", "e", "x"]}
+
+
+def test_a_virtual_reads_no_more_than_a_list_can_have(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(oci_virtual, "LONGEST", 60)
+    assert following([page("abc", "last=d")])
+    with pytest.raises(ValueError, match="longer"):
+        following([page("abc", "last=d"), page("def", "last=g")])
+    monkeypatch.setattr(oci_lists, "LARGEST", 30)
+    with pytest.raises(ValueError, match="r: is longer than 30 bytes"):
+        all_tags([page("abc")])
+
+
+@pytest.mark.parametrize("body", [b"", b"[]", b"<html>", b'{"tags": "a"}', b'{"tags": {"a": 1}}', b"[" * 100_000])
+def test_what_is_no_page_of_tags_is_not_recorded_of_a_member(body: bytes) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        DOCKER.read(page("a").resource, BytesIO(body))
+    assert DOCKER.read(page("a").resource, BytesIO(b'{"tags": null}')) == Reading()
 
 
 STRANGE = ["\u20ac", "a b", "-", "t2", "", "t1", "a\r\nX: y", "t3", "\ud800", "x" * 129]

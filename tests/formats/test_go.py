@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,7 @@ import pytest
 from app.errors import NotFound
 from app.formats.go import GO, newer
 from app.resource import Ask, Kind, Repository
+from tests.formats.made import remote, virtual, written
 from tests.formats.proxied import resolved, serving
 from tests.http.node import Node
 from tests.upstreams import Upstream
@@ -119,6 +122,17 @@ def test_a_list_may_have_more_or_nothing(body: bytes) -> None:
 def test_every_kind_of_repository_answers(kind: Kind) -> None:
     repository = Repository("r", kind, "go", parts=(Repository("p", Kind.LOCAL, "go"),))
     assert GO.resolve(repository, Ask("GET", "r", "m/@v/list")).path == "m/@v/list"
+
+
+def test_what_a_members_patterns_refuse_is_not_told_of() -> None:
+    narrow = replace(remote("go", "one"), immutable_patterns=(re.compile(r"@v/v1\.|!r!c"),))
+    both = virtual("go", narrow, remote("go", "two"))
+    lists = {"one": b"v1.0.0\nv9.9.9\nv3.0.0-RC1\n", "two": b"v2.0.0\n"}
+    assert written(both, "m/@v/list", lists) == b"v1.0.0\nv3.0.0-RC1\nv2.0.0\n"
+    latest = {"one": b'{"Version": "v9.9.9"}', "two": b'{"Version": "v2.0.0"}'}
+    assert written(both, "m/@latest", latest) == latest["two"]
+    with pytest.raises(NotFound):
+        written(both, "m/@latest", {"one": latest["one"]})
 
 
 @pytest.fixture

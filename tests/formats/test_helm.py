@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import re
+import time
 from dataclasses import replace
 from io import BytesIO
 from typing import Any
@@ -197,6 +198,8 @@ BAD = {
     "half a character in JSON": b'{"entries": {"a": [{"name": "a", "version": "1", "home": "\\ud800"}]}}',
     "control": b"entries: {a: \x00}\n",
     "too many values": b"entries: {" + b"," * helm_yaml.MOST + b"}",
+    "rubbish behind it": b"#\n{apiVersion: v1, entries: {}}\n]]]",
+    "rubbish behind its end": b"#\n{apiVersion: v1, entries: {}}\n... garbage }}}",
 }
 
 
@@ -205,6 +208,27 @@ def test_what_is_no_index_is_refused(kind: str) -> None:
     resource = HELM.resolve(remote("helm"), Ask("GET", "r", INDEX))
     with pytest.raises(ValueError, match=r"."):
         HELM.read(resource.sources[0], BytesIO(BAD[kind]))
+
+
+@pytest.mark.parametrize("more", [b"\r".join([b"- a: "] * 200), b"- " * 30 + b"a", b" [" + b"[a], " * 90 + b"]"])
+def test_values_are_counted_wherever_lines_end(monkeypatch: pytest.MonkeyPatch, more: bytes) -> None:
+    body = b"entries: {}\rx:\r" + more
+    assert isinstance(helm_yaml.checked(body), dict)
+    monkeypatch.setattr(helm_yaml, "_NODES", 30)
+    with pytest.raises(ValueError, match="more than 30 values"):
+        helm_yaml.checked(body)
+
+
+def test_what_is_merged_comes_behind_in_its_order() -> None:
+    said = helm_yaml.checked(b"x: {<<: [{a: 1, b: 1}, {b: 2, c: 2}], a: 0}\n")
+    assert said == {"x": {"a": "0", "b": "1", "c": "2"}}
+
+
+def test_many_merged_maps_are_merged_quickly() -> None:
+    """It took sixteen seconds where each was merged into a map of its own."""
+    keys, begun = ", ".join(f"k{number}: v" for number in range(60_000)), time.process_time()
+    assert helm_yaml.checked(f"x: {{{keys}, <<: [{'{}, ' * 60_000}]}}\n".encode())
+    assert time.process_time() - begun < 8
 
 
 def located(path: str, body: bytes) -> Located | None:

@@ -5,16 +5,20 @@ from __future__ import annotations
 import base64
 import hashlib
 import io
+import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
 
+from app.errors import NotFound
 from app.formats.maven import MAVEN
 from app.formats.maven_metadata import Metadata, merge, read
 from app.hosting.maven_metadata import of_home
 from app.resource import Ask, Digest, Found, Kind, Repository
+from tests.formats import made
 from tests.formats.proxied import resolved, serving
 from tests.http.node import Node
 from tests.upstreams import Upstream
@@ -162,6 +166,44 @@ def test_files_of_an_older_build_do_not_hide_one_that_lists_none() -> None:
     assert texts(merged, ".//buildNumber", ".//snapshotVersion") == [["2"], []]
 
 
+def narrow(pattern: str) -> Repository:
+    one = replace(made.remote("maven", "one"), immutable_patterns=(re.compile(pattern),))
+    return made.virtual("maven", one, made.remote("maven", "two"))
+
+
+def test_versions_that_a_members_patterns_refuse_are_in_no_merged_metadata() -> None:
+    where, path = narrow(r"/lib-1[.-]|/lib-2-[0-9.]+-[0-9]+\."), f"{HOME}/maven-metadata.xml"
+    one = of_home(HOME, ["1.0", "2-SNAPSHOT", "3-SNAPSHOT", "9.9"], [], 0) or b""
+    merged = made.written(where, path, {"one": one, "two": of_home(HOME, ["1.5"], [], 0) or b""})
+    assert texts(merged, ".//version", ".//release") == [["1.0", "1.5", "2-SNAPSHOT"], ["1.5"]]
+    assert texts(made.written(where, path, {"one": one}), ".//release") == [[]]
+    with pytest.raises(NotFound):
+        made.written(where, path, {"one": of_home(HOME, ["9.9"], [], 0) or b""})
+
+
+def test_builds_that_a_members_patterns_refuse_are_in_no_merged_metadata() -> None:
+    path = f"{HOME}/1-SNAPSHOT/maven-metadata.xml"
+    said = [
+        f"<snapshotVersion><extension>{each}</extension><value>1-{stamp}-{number}</value></snapshotVersion>"
+        for each, stamp, number in (("jar", "20261101.000000", 9), ("pom", "20261102.000000", 2))
+    ]
+    form = (
+        "<metadata><versioning><snapshot><timestamp>{0}</timestamp><buildNumber>{1}</buildNumber></snapshot>"
+        "<snapshotVersions>{2}</snapshotVersions></versioning></metadata>"
+    )
+    bodies = {
+        "one": form.format("20261109.000000", 9, said[0]).encode(),
+        "two": form.format("20261102.000000", 2, said[1]).encode(),
+    }
+    wanted = [["2"], ["pom"]]
+    for pattern in ("^com/", r"\.war$"):
+        assert texts(made.written(narrow(pattern), path, bodies), ".//buildNumber", ".//extension") == wanted
+    allowed = narrow(r"/lib-1-20261101\.000000-9\.jar$")
+    assert texts(made.written(allowed, path, bodies), ".//extension") == [["jar", "pom"]]
+    with pytest.raises(NotFound):
+        made.written(narrow("^com/"), path, {"one": bodies["one"]})
+
+
 def plugin(artifact: str, prefix: str) -> str:
     return f"<plugin><prefix>{prefix}</prefix><artifactId>{artifact}</artifactId></plugin>"
 
@@ -306,6 +348,26 @@ def test_a_virtual_tells_checksums_of_what_it_has_from_anywhere(virtual: tuple[N
         answer = node.get(f"/repository/all/{path}")
         assert (answer.status_code, answer.headers["X-Checksum-Md5"]) == (200, hashlib.md5(answer.data).hexdigest())
         assert node.get(f"/repository/all/{path}.sha1").data.decode() == hashlib.sha1(answer.data).hexdigest()
+
+
+def test_a_groups_plugins_are_of_all_who_own_its_name(tmp_path: Path, database_url: str, redis_url: str) -> None:
+    """What is hosted of them stands for all, but where the name of the group's metadata is the others', too."""
+    upstream, where = Upstream(), "org/tools/maven-metadata.xml"
+    form, shared = "<metadata><plugins>{0}</plugins></metadata>", {"package": "maven", "owned": ["org:tools"]}
+    known = {
+        "remotes": {"r": {**shared, "base_url": upstream.url}},
+        "locals": {"team": shared},
+        "virtuals": {"all": {"package": "maven", "members": ["team", "r"]}},
+    }
+    upstream.put(f"/{where}", form.format(plugin("free-plugin", "free") + plugin("own-plugin", "mine")).encode())
+    try:
+        with Node(tmp_path, database_url, redis_url, known).running() as node:
+            ours = form.format(plugin("own-plugin", "own")).encode()
+            assert node.admin("PUT", f"/repository/team/{where}", ours).status_code == 201
+            merged = node.get(f"/repository/all/{where}").data
+            assert texts(merged, ".//prefix", ".//artifactId") == [["own", "free"], ["own-plugin", "free-plugin"]]
+    finally:
+        upstream.stop()
 
 
 def test_the_server_of_a_chain_is_believed(served: tuple[Node, Upstream]) -> None:

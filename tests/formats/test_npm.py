@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, BinaryIO
 
 import pytest
@@ -14,6 +16,7 @@ from app.formats import npm_packument
 from app.formats.npm import NPM
 from app.formats.npm_json import PIECE, Reader, members, replaced
 from app.resource import HERE, Ask, Digest, Kind, Repository
+from tests.formats import made
 
 UP = Repository("up", Kind.REMOTE, "npm", base_urls=("https://example.org/npm",))
 TEAM = Repository("team", Kind.LOCAL, "npm")
@@ -130,6 +133,24 @@ def test_the_first_has_its_way_and_nothing_is_lost() -> None:
     assert found["dist-tags"] == {"latest": "1.0.0", "old": "2.0.0"}
     assert (found["readme"], found["modified"]) == ("one", "2")
     assert written(document("1.0.0"))["versions"]["1.0.0"]["dist"]["tarball"] == f"{HERE}/tool/-/tool-1.0.0.tgz"
+
+
+def test_what_a_members_patterns_refuse_is_in_no_merged_document() -> None:
+    narrow = replace(UP, immutable_patterns=(re.compile(r"/tool-1\."),))
+    other = replace(UP, name="other")
+    both = replace(ALL, members=("up", "other"), parts=(narrow, other))
+    one = document("1.0.0", "9.9.9", **{"dist-tags": {"latest": "9.9.9"}}).read()
+    two = document("2.0.0", **{"dist-tags": {"latest": "2.0.0"}}).read()
+    found = json.loads(made.written(both, "tool", {"up": one, "other": two}))
+    assert (list(found["versions"]), found["dist-tags"]) == (["1.0.0", "2.0.0"], {"latest": "2.0.0"})
+    tags = made.written(both, "-/package/tool/dist-tags", {"up": one, "other": two})
+    assert json.loads(tags) == {"latest": "2.0.0"}
+    refused = {"up": document("9.9.9", readme="a stranger's").read()}
+    for path in ("tool", "tool/9.9.9"):
+        with pytest.raises(NotFound):
+            made.written(both, path, refused)
+    assert "readme" not in json.loads(made.written(both, "tool", {**refused, "other": two}))
+    assert "9.9.9" in json.loads(made.written(narrow, "tool", {"up": one}))["versions"], "its own is upstream's"
 
 
 @pytest.mark.parametrize(

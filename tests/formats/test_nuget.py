@@ -60,6 +60,8 @@ def test_a_search_is_known_by_what_it_says() -> None:
     assert found.key == "query?q=a%20b&semVerLevel=2.0.0&take=20"
     assert found.sources[0].query == "q=a%20b&semVerLevel=2.0.0&take=20"
     assert resolved("nuget", "autocomplete", "id=Stone").key == "autocomplete?id=Stone"
+    with pytest.raises(NotFound):
+        resolved("nuget", "autocomplete?id=Stone")
     for query in ("take=x", "skip=-1", "q=" + "a" * 2100, "q=%ff", "&".join(["q=1"] * 70)):
         with pytest.raises(BadRequest):
             resolved("nuget", "query", query)

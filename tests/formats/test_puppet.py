@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from app.errors import BadRequest, Forbidden
+from app.errors import BadRequest, Forbidden, NotFound
 from app.formats.puppet import PUPPET
 from app.resource import Digest, Link
 from tests.formats.proxied import resolved, serving
@@ -46,6 +46,8 @@ def test_a_query_is_known_by_what_it_says() -> None:
     assert resolved("puppet", "v3/files/team-stone-1.0.0.tar.gz", "limit=x").query == ""
     with pytest.raises(BadRequest):
         resolved("puppet", "v3/releases", "limit=x")
+    with pytest.raises(NotFound):
+        resolved("puppet", found.key)
 
 
 def test_a_page_names_files() -> None:

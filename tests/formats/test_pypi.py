@@ -178,6 +178,8 @@ def test_patterns_are_asked_about_the_file_alone() -> None:
     with pytest.raises(Forbidden):
         resolved("packages/a/a-2.0-py3-none-any.whl", some)
     assert resolved("simple/a/", some).key not in (resolved("simple/a/").key, resolved("simple/a/", ALL).key)
+    long = [replace(REMOTE, immutable_patterns=(re.compile("x" * 220 + end),)) for end in "ab"]
+    assert len({resolved("simple/a/", each).key for each in long}) == 2, "to their very end"
 
 
 @pytest.mark.parametrize(
@@ -314,6 +316,30 @@ GOOD = {"filename": "a-1.zip", "url": "a-1.zip", "hashes": {}}
 def test_what_is_no_page(body: object, why: str) -> None:
     with pytest.raises(ValueError, match=why):
         head(opened(body), "files")
+
+
+def test_what_the_older_api_says_may_be_long() -> None:
+    releases = {f"{number}.0": [file(f"a-{number}.0.tar.gz", digests={"md5": "0" * 400})] for number in range(4000)}
+    told = {"info": {"name": "a"}, "releases": releases, "urls": [], "vulnerabilities": []}
+    assert len(json.dumps(told)) > 2 << 20
+    PYPI.read(resolved("pypi/a/json"), opened(told))
+
+
+@pytest.mark.parametrize(
+    ("body", "why"),
+    [
+        (b"[]", "no JSON object"),
+        (b'"a"', "no JSON object"),
+        (b"", "broken JSON"),
+        (b'{"releases": {', "broken JSON"),
+        (b'{"releases": {}} {}', "JSON"),
+        (b'{"releases":' + 100_000 * b'{"a":' + b"}", "nested too deeply"),
+        (b'{"info":"' + (2 << 20) * b"x" + b'"}', "value of more than"),
+    ],
+)
+def test_what_is_not_the_older_apis(body: bytes, why: str) -> None:
+    with pytest.raises(ValueError, match=why):
+        PYPI.read(resolved("pypi/a/json"), opened(body))
 
 
 @pytest.mark.parametrize(

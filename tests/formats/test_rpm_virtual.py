@@ -241,6 +241,9 @@ HOSTILE = {
     "a checksum that is none": primary(re.sub("YES.>[0-9a-f]{4}", 'YES">zzzz', package("a"))),
     "nested": primary("<package>" + "<x>" * 100 + "</x>" * 100 + "</package>"),
     "a long text": primary(package("a" * 5000)),
+    "two names": primary(package("a").replace("<arch>", "<name>team-x</name><arch>")),
+    "two locations": primary(package("a").replace("<format>", '<location href="x.rpm"/><format>')),
+    "a name in parts": primary(package("a").replace("<name>a", "<name>a<x/>team-x")),
 }
 
 
@@ -250,6 +253,18 @@ def test_a_bad_list_is_refused_by_its_members_name(kind: str) -> None:
     files = {"one": repodata(package("a")), "two": repodata(package("b"), primary=HOSTILE[kind])}
     with pytest.raises(ValueError, match=r"^two: "):
         made(own, "repodata/repomd.xml", files)
+
+
+def test_namespaces_are_declared_once() -> None:
+    """Those of a root are its children's, who may have some of them already."""
+    row = package("b").replace("<package ", '<package xmlns:foo="urn:of-the-child" ')
+    text = primary(row, package("c"), spaces=f'{SPACES} xmlns:foo="urn:x" xmlns:bar="urn:&quot;y"')
+    own = virtual("rpm", remote("rpm", "one"), remote("rpm", "two"))
+    files = {"one": repodata(package("a")), "two": repodata(row, package("c"), primary=text)}
+    table = made(own, "repodata/repomd.xml", files)
+    (found,) = (_unzstd(each.getvalue()).decode() for path, each in table.others.items() if "-primary" in path)
+    assert [each.split("/")[0] for each in hrefs(found)] == ["@one", "@two", "@two"]
+    assert [found.count(each) for each in ("urn:of-the-child", "urn:x", "xmlns:bar=")] == [1, 1, 2]
 
 
 def test_a_bad_list_leaves_the_old_one(node: tuple[Node, Upstream, Upstream]) -> None:

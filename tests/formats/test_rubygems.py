@@ -18,7 +18,7 @@ SHA = "a1" * 32
 
 # I immutable, M mutable; O the format's own path; H may be HTML; L a list; V verified by one
 TABLE = {
-    "": "M H",
+    "": "M O H",
     "versions": "M O L",
     "names": "M O L",
     "info/rack": "M O L",

@@ -11,6 +11,8 @@ import pytest
 from werkzeug.test import TestResponse
 
 from app.errors import Forbidden
+from app.formats.terraform import _hosts
+from app.resource import Kind, Repository
 from tests.formats.proxied import resolved, serving
 from tests.upstreams import Upstream
 
@@ -46,6 +48,12 @@ def test_a_path(path: str, facts: str) -> None:
     else:
         with pytest.raises(Forbidden):
             resolved("terraform", path, base=BASE, allow="^nothing$")
+
+
+def test_a_host_without_a_port_has_one_name() -> None:
+    for base, port in ((BASE, ""), (f"{BASE}:8443", ":8443")):
+        repository = Repository("r", Kind.REMOTE, "terraform", base_urls=(base,))
+        assert _hosts(repository) == ("registry.example.org", f"registry.example.org{port}")
 
 
 def _offer(upstream: Upstream, **changed: Any) -> None:

@@ -21,7 +21,7 @@ import pytest
 
 from app.errors import NotFound
 from app.formats import FORMATS
-from app.formats.virtual import among, made, merged
+from app.formats.virtual import among, made, merged, variant
 from app.resource import HERE, Ask, Desk, Digest, Format, Found, Kind, Located, Made, Reading, Repository, Resource
 from tests.http.node import Node
 from tests.upstreams import Upstream
@@ -46,7 +46,8 @@ class Pages(Format):
         if kind == "parts":
             name = rest.partition("/")[0]
             page = self._page(repository, f"pages/{name}", name)
-            return Resource(repository, ask.path, ask.path, immutable=True, format=self, beside=page)
+            key = variant(repository, ask.path)
+            return Resource(repository, key, ask.path, immutable=True, format=self, beside=page)
         if repository.kind is Kind.VIRTUAL:
             return among(self, repository, ask)
         plain = Resource(repository, ask.path, ask.path, immutable=True, format=self, html=True)

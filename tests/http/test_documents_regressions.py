@@ -10,6 +10,7 @@ from urllib.parse import unquote
 import psycopg
 import pytest
 
+from app import making
 from tests.http.conftest import QUICK
 from tests.http.images import OCI, digest, image
 from tests.http.node import Node, body
@@ -30,6 +31,7 @@ ELSEWHERE = "http://other.example"
 def remotes(remotes: dict[str, Any], upstream: Upstream) -> dict[str, Any]:
     hub = {"package": "docker", "base_url": upstream.url, "cache": {"mutable_ttl": 100}, "upstream": QUICK}
     remotes["remotes"]["hub"] = hub
+    remotes.setdefault("virtuals", {})["all"] = {"package": "docker", "members": ["hub"]}
     return remotes
 
 
@@ -41,6 +43,41 @@ def offer(upstream: Upstream) -> None:
 
 def tag(upstream: Upstream, *tags: str) -> None:
     upstream.put(TAGS, json.dumps({"name": "x", "tags": tags}).encode(), Content_Type="application/json")
+
+
+def tag_in_pages(upstream: Upstream, last: int) -> None:
+    """A tag a page, whatever is asked for; there is no end where `last` is below 0."""
+
+    def answer(_: Reply, seen: Seen) -> Reply:
+        number = int(seen.query.partition("page=")[2] or 0)
+        more = {} if number == last else {"Link": f'<{TAGS}?n=1000&page={number + 1}>; rel="next"'}
+        text = json.dumps({"name": "x", "tags": [f"t{number}"]}).encode()
+        return whole(200, {"Content-Type": "application/json", **more}, text)
+
+    tag(upstream)
+    upstream.fault(answer, TAGS)
+
+
+def test_a_virtual_s_list_has_the_last_of_many_pages(node: Node, upstream: Upstream) -> None:
+    tag_in_pages(upstream, 20)
+    reply = node.get("/v2/all/x/tags/list")
+    assert (reply.status_code, len(reply.get_json()["tags"])) == (200, 21)
+    assert node.get("/v2/all/x/tags/list").headers["X-Cache"] == "HIT"
+    assert upstream.count(TAGS) == 21
+
+
+def test_a_list_without_an_end_is_no_list(node: Node, upstream: Upstream, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(making, "_ROUNDS", 5)
+    tag_in_pages(upstream, -1)
+    assert node.get("/v2/all/x/tags/list").status_code == 502
+    assert upstream.count(TAGS) == 6
+
+
+def test_a_page_that_is_no_list_of_tags_is_not_kept(node: Node, upstream: Upstream) -> None:
+    upstream.put(TAGS, b"<html>", Content_Type="application/json")
+    assert node.get("/v2/all/x/tags/list").status_code == 502
+    node.idle()
+    assert node.blobs() == []
 
 
 # -- damage -------------------------------------------------------------------------------------------------------

@@ -6,11 +6,16 @@ import hashlib
 import json
 import threading
 from collections.abc import Iterator
+from datetime import timedelta
+from email.utils import format_datetime, parsedate_to_datetime
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
 from app import metrics, repositories
+from app.errors import StoreDown
+from app.stores.recalled import HELD
 from tests.http.documents import Fleet, fleet
 from tests.http.node import ADMIN, Node
 
@@ -204,3 +209,59 @@ def test_a_part_beside_a_document(here: Fleet) -> None:
     assert here.pages.makes == ["one"] * 2, "of a part that it never had nobody makes anything"
     here.node.ask("PUT", "/cache/flush?remote=one", **ADMIN)
     assert here.ask(part) == (200, "MISS", b"a\n"), "and where the document is gone, too"
+
+
+def test_a_part_that_is_asked_for_by_head(here: Fleet) -> None:
+    here.one.put("/base/pages/lib", b"a\n")
+    part = f"/repository/one/parts/lib/{hashlib.sha256(b'a' + bytes([10])).hexdigest()}"
+    answer = here.node.head(part)
+    assert (answer.status_code, answer.headers["Content-Length"]) == (200, "2"), "nothing is stored"
+    assert here.node.head("/repository/one/parts/lib/0123").status_code == 404
+    here.node.idle()
+    here.node.ask("PUT", "/cache/flush?remote=one&mode=expire", **ADMIN)
+    answer = here.node.head(part)
+    assert (answer.status_code, answer.headers["X-Cache"]) == (200, "REVALIDATED")
+    here.node.idle()
+    assert here.ask(part)[1] == "HIT", "what was told to expire does so once"
+
+
+def test_a_part_where_nothing_can_be_recorded(here: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
+    here.one.put("/base/pages/lib", b"a\n")
+    monkeypatch.setattr(here.node.carrier.engine.shelf.catalog.index, "next_fence", down)
+    part = f"/repository/one/parts/lib/{hashlib.sha256(b'a' + bytes([10])).hexdigest()}"
+    answer = here.node.get(part)
+    assert (answer.status_code, answer.headers["Retry-After"]) == (503, "1")
+    assert here.node.get("/repository/one/parts/lib/0123").status_code == 404
+    monkeypatch.undo()
+    assert here.ask(part) == (200, "MISS", b"a\n")
+
+
+def test_a_name_of_which_nobody_knows_whose_it_is(here: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
+    here.one.put("/base/pages/lib", b"strange\n")
+    assert here.ask("/repository/mixed/pages/lib")[0] == 200
+    here.node.idle()
+    for shelf in (here.node.carrier.engine.shelf, here.node.app.extensions["artifactapi"].shelf):
+        shelf.catalog.memory.forget("team", f"{HELD}lib")
+        monkeypatch.setattr(shelf.catalog.index.hosted, "holding", down)
+    assert here.ask("/repository/mixed/pages/lib")[0] == 503, "the old copy may be a stranger's"
+    monkeypatch.undo()
+    assert here.ask("/repository/mixed/pages/lib")[1] == "HIT"
+
+
+def test_a_date_is_one_editions(here: Fleet) -> None:
+    here.one.put("/base/pages/lib", b"a\n")
+    first = here.node.get(PAGE).headers["Last-Modified"]
+    here.one.put("/base/pages/lib", b"b\n")
+    here.node.ask("PUT", "/cache/flush?remote=one&mode=expire", **ADMIN)
+    answer = here.node.get(PAGE, If_Modified_Since=first)
+    second = answer.headers["Last-Modified"]
+    assert (answer.status_code, answer.data) == (200, body("one", "b")), "in the same second"
+    assert parsedate_to_datetime(second) > parsedate_to_datetime(first)
+    assert here.node.get(PAGE, If_Modified_Since=second).status_code == 304
+    later = format_datetime(parsedate_to_datetime(second) + timedelta(days=1), usegmt=True)
+    for other in (first, later, "yesterday"):
+        assert here.node.get(PAGE, If_Modified_Since=other).status_code == 200, other
+
+
+def down(*_: object, **__: object) -> NoReturn:
+    raise StoreDown("away")

@@ -290,6 +290,9 @@ def test_what_is_no_question_is_refused(node: tuple[Node, Upstream, Upstream]) -
     assert here.ask("POST", url, gzip.compress(b"{}")[:-9], **packed).status_code == 400
     assert here.ask("POST", url, gzip.compress(b" " * (5 << 20)), **packed).status_code == 413
     assert here.ask("POST", url, b"{}", Content_Encoding="br").status_code == 415
+    packed_rubbish = gzip.compress(b"\1" * (4 << 20))
+    assert code(here.ask("POST", url, packed_rubbish, **packed)) == (400, "bad_question")
+    assert code(here.ask("POST", url, b'{"tool": ["\0"]}')) == (400, "bad_question")
     assert here.ask("POST", f"/repository/none{ADVICE}", b"{}").status_code == 401
     assert here.ask("POST", "/repository/one/tool", b"{}", **ADMIN).status_code == 405
     assert one.count() == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -133,6 +134,35 @@ def test_a_private_member(here: Fleet) -> None:
     assert "Cache-Control" not in here.node.get("/repository/one/files/lib/public").headers
     assert here.node.get("/repository/closed/pages/lib").status_code == 401, "there is nothing for a stranger"
     assert lines(here.node.get("/repository/closed/pages/lib", **ADMIN).data) == ["hidden h.bin"]
+
+
+def test_what_was_made_of_a_private_member_is_told_to_nobody_else(here: Fleet) -> None:
+    here.one.put("/base/pages/lib", b"public p.bin\n")
+    here.two.put("/hidden/pages/lib", b"hidden h.bin\n")
+    assert here.node.get("/repository/partly/pages/lib", **ADMIN).status_code == 200
+    here.node.idle()
+    parts = {
+        each: f"parts/lib/{hashlib.sha256(each).hexdigest()}"
+        for each in (b"hidden h.bin\npublic p.bin\n", b"public p.bin\n")
+    }
+    (all_of_it, whole), (rest, some) = parts.items()
+    for _ in range(2):
+        assert here.node.get(f"/repository/partly/{whole}").status_code == 404
+        assert here.node.get(f"/repository/partly/{whole}", **ADMIN).data == all_of_it
+        assert here.node.get(f"/repository/partly/{some}").data == rest
+    people = here.node.app.extensions["artifactapi"].accounts
+    _, secret = people.make_token(people.store.add_user("a@example.org", "", "", False).id, "few", ("read:one",))
+    few = {"Authorization": f"Bearer {secret}"}
+    for path in (
+        "repositories/partly/entries?prefix=",
+        "repositories/partly/entries?folder=",
+        "artifacts?repository=partly",
+    ):
+        assert here.node.get(f"/api/v1/{path}", **few).get_json()["error"] == "not_every_member"
+        assert here.node.get(f"/api/v1/{path}", **ADMIN).status_code == 200
+    for query in ("q=parts", f"digest={hashlib.sha256(all_of_it).hexdigest()}"):
+        found = [here.node.get(f"/api/v1/artifacts?{query}", **each).get_json()["artifacts"] for each in (ADMIN, few)]
+        assert [any(each["repository"] == "partly" for each in some) for some in found] == [True, False]
 
 
 def test_a_member_that_may_not_be_read_owns_its_names_all_the_same(here: Fleet) -> None:

@@ -10,10 +10,12 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
+import click
 import pytest
 from click.testing import CliRunner, Result
 
 from app.cli import main
+from app.cli.prefetch import _link
 from tests.stack import Stack, StackFactory, eventually
 from tests.upstreams import Upstream
 
@@ -61,6 +63,30 @@ def test_what_it_refuses(stack: tuple[Stack, Upstream], tmp_path: Path) -> None:
     assert "no such repository" in run(node, "nowhere", "--include", "x").stderr
     done = run(node, "up", "--paths-from", str(file), "--server", "http://127.0.0.1:9")
     assert (done.exit_code, "Traceback" in done.stderr) == (1, False), done.output
+
+
+@pytest.mark.parametrize(
+    ("server", "own"),
+    [
+        ("http://elsewhere.example.org", False),
+        ("http://127.0.0.1.example.org:8080", False),
+        ("http://10.0.0.5:8081", False),
+        ("http://[", False),
+        ("http://10.0.0.5:8080/", True),
+        ("http://localhost:1", True),
+        ("http://[::1]:8080", True),
+        ("https://packages.example.org/", True),
+    ],
+)
+def test_another_machine_is_not_sent_this_ones_token(server: str, own: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in (("ADMIN_TOKEN", "t" * 40), ("HOST", "10.0.0.5"), ("PORT", "8080")):
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("PUBLIC_URL", "https://packages.example.org")
+    if own:
+        assert _link(server, None).server == server.rstrip("/")
+    else:
+        with pytest.raises(click.UsageError, match="--token-file"):
+            _link(server, None)
 
 
 def test_a_large_lock_file_is_taken(stack: tuple[Stack, Upstream]) -> None:

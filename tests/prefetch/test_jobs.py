@@ -194,6 +194,8 @@ def test_who_may(ahead: Ahead) -> None:
     made = writer.post("/artifacts", inside)
     assert made.status_code == 202, made.get_data(as_text=True)
     refused(reader.post("/artifacts", inside), 403, "not_a_writer")
+    pattern = {"remote": "inside", "include_pattern": "(a|a)+$"}
+    refused(writer.post("/artifacts", pattern), 403, "not_an_administrator")
     refused(other.post("/artifacts", inside), 404, "unknown_repository")
     path = f"/artifacts/jobs/{made.get_json()['id']}"
     assert reader.get(path).get_json()["author"] == "writer@example.org"

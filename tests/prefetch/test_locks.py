@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import io
 import json
+import time
 
 import pytest
 
@@ -143,6 +145,43 @@ source = "git+https://example.org/x#0"
         read("Cargo.lock", "=")
     with pytest.raises(ValueError, match="no crate's name"):
         read("Cargo.lock", '[[package]]\nname = "../x"\nversion = "1"\nsource = "registry+x"\n')
+
+
+def test_cargo_lock_of_other_versions_and_hands() -> None:
+    text = f"""# by cargo
+[root]
+name = "mine"
+[[package]]
+name = 'a' # ours
+version="1.0.0"\r
+source = "registry+x"
+checksum = "{A}"
+dependencies = [
+ "b 1.0.0 (registry+x)",
+]
+[metadata]
+"checksum b 1.0.0 (registry+x)" = "{B}"
+[[patch.unused]]
+name = "c"
+version = "1"
+source = "registry+x"
+"""
+    assert [each.path for each in read("Cargo.lock", text)] == [
+        "config.json",
+        "1/a",
+        f"api/v1/crates/a/1.0.0/{A}/download",
+    ]
+    for wrong in ("<<<<<<< ours", "name = 1", 'source = "registry+\\u0078"'):
+        with pytest.raises(ValueError, match="line 2: is not TOML as cargo"):
+            read("Cargo.lock", f"[[package]]\n{wrong}\n")
+
+
+def test_a_cargo_lock_holds_nobody_for_long() -> None:
+    for text in ("a" + ".a" * 20_000 + "=1", "[" * 1_000_000, "[[package]]\nname" + " " * 1_000_000):
+        began = time.process_time()
+        with contextlib.suppress(ValueError):
+            read("Cargo.lock", text)
+        assert time.process_time() - began < 2
 
 
 def test_go_sum() -> None:

@@ -129,8 +129,18 @@ generated: "2026-01-01T00:00:00Z"
     assert ahead.is_here("helm/index.yaml")
 
 
-def test_alpine(ahead: Ahead) -> None:
-    index = archive(DESCRIPTION=b"x", APKINDEX=b"C:Q1x\nP:one\nV:1.0-r0\n\nC:Q1y\nP:two\nV:2.0-r0\n")
+def signature() -> bytes:
+    """What stands before a signed APKINDEX: a gzip of its own, a tar without an end mark."""
+    member = tarfile.TarInfo(".SIGN.RSA256.somebody.rsa.pub")
+    member.size = 512
+    return gzip.compress(member.tobuf(tarfile.USTAR_FORMAT) + b"s" * 512)
+
+
+@pytest.mark.parametrize("signed", [False, True])
+def test_alpine(ahead: Ahead, signed: bool) -> None:
+    index = signature() * signed + archive(
+        DESCRIPTION=b"x", APKINDEX=b"C:Q1x\nP:one\nV:1.0-r0\n\nC:Q1y\nP:two\nV:2.0-r0\n"
+    )
     ahead.upstream.put("/apk/main/x86_64/APKINDEX.tar.gz", index)
     ahead.upstream.put("/apk/main/x86_64/two-2.0-r0.apk", b"two")
     told = ahead.done(remote="apk", include_pattern="/two-", indexes=["main/x86_64/APKINDEX.tar.gz"])

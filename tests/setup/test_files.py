@@ -88,6 +88,13 @@ def test_images() -> None:
     assert daemon == {"registry-mirrors": ["https://p.example.org"]}
 
 
+def test_images_below_a_path_are_for_containerd_alone() -> None:
+    """podman and dockerd ask /v2/ at the top of the host, whatever stands behind it."""
+    names = set(files(place("docker", default=True)))
+    assert names == {"hosts.toml", "curl.txt"}
+    assert names < set(files(place("docker", default=True, origin="http://127.0.0.1:8080")))
+
+
 def test_podman_and_skopeo_read_it(tmp_path: Path) -> None:
     """As far as asking the server that it names, where nothing listens."""
     file = tmp_path / "registries.conf"
@@ -137,6 +144,7 @@ def test_cargo(tmp_path: Path) -> None:
     """cargo asks the index that it names for a crate that nothing here has."""
     text = written("cargo", "config.toml", access="team")
     assert tomllib.loads(text)["source"]["crates-io"]["replace-with"] == ODD
+    assert tomllib.loads(text)["registries"][ODD]["credential-provider"] == "cargo:token"
     package = tmp_path / "p"
     (package / "src").mkdir(parents=True)
     (package / ".cargo").mkdir()
@@ -226,6 +234,6 @@ def test_options_that_are_none(given: dict[str, str]) -> None:
 
 def test_a_virtual_answers_for_what_its_members_serve() -> None:
     member = Repository("hub", Kind.REMOTE, "docker", serves=("docker.io",))
-    found = place("docker", name="all", kind=Kind.VIRTUAL)
+    found = place("docker", name="all", kind=Kind.VIRTUAL, origin="http://127.0.0.1:8080")
     found = replace(found, repository=replace(found.repository, parts=(member,)))
     assert 'prefix = "docker.io"' in files(found)["registries.conf"](found)

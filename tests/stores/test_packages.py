@@ -7,7 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from app.hosting.naming import name_published
+from app.errors import StoreDown
+from app.hosting.naming import EVERY, SOON, name_published, until
 from app.resource import Entry, Kind, Repository
 from app.stores.base import Index, Stored
 from app.stores.catalog import Catalog
@@ -94,3 +95,22 @@ def test_files_of_a_version_that_knew_no_packages(catalog: Catalog, index: Index
     assert name_published(catalog, [repository, replace(repository, package="generic")]) >= 2
     assert held(catalog, "tool") == held(catalog, "@a/b") == held(catalog, "known") == {"team"}
     assert name_published(catalog, [repository]) == 0
+
+
+def test_they_are_looked_for_again_and_soon_where_that_failed(catalog: Catalog) -> None:
+    waits: list[float] = []
+
+    def repositories() -> list[Repository]:
+        if not waits:
+            raise StoreDown("a hiccup")
+        return [Repository("team", Kind.LOCAL, package="npm")]
+
+    def wait(seconds: float) -> bool:
+        waits.append(seconds)
+        if len(waits) == 2:
+            put(catalog, "late/-/late-1.0.0.tgz", "")  # of a node that is still of the older version
+        return len(waits) == 3
+
+    until(catalog, repositories, wait)
+    assert waits == [SOON, EVERY, EVERY]
+    assert held(catalog, "late") == {"team"}

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from app.freshness import Freshness, forgettable, judge, renewed, rested
+from app.freshness import Freshness, dated_after, forgettable, judge, renewed, rested
 from app.resource import Entry
 
 NOW = 1_000_000.0
@@ -70,3 +70,10 @@ def test_rested_remembers_that_it_is_gone_and_forgets_that_it_was() -> None:
 @pytest.mark.parametrize(("ttl", "seconds"), [(None, 30.0), (100.0, 30.0), (5.0, 5.0), (0.0, 0.0)])
 def test_forgettable(ttl: float | None, seconds: float) -> None:
     assert forgettable(ttl) == seconds
+
+
+def test_every_edition_has_another_second() -> None:
+    before = replace(ENTRY, last_modified="Mon, 12 Jan 1970 13:46:40 GMT")  # NOW
+    assert dated_after(None, "1" * 64, NOW) == dated_after(ENTRY, "1" * 64, NOW) == NOW
+    assert dated_after(before, before.digest, NOW + 9) == NOW
+    assert [dated_after(before, "1" * 64, NOW + late) for late in (-9, 0, 0.5, 9)] == [NOW + 1] * 3 + [NOW + 9]

@@ -44,6 +44,7 @@ def test_scalars_stay_the_texts_that_they_are() -> None:
         b"a: '\\",
         b"\0",
         b" " * 300_000,
+        b"a: b\n... garbage }}}",
     ],
 )
 def test_what_is_no_yaml_is_refused(document: bytes) -> None:

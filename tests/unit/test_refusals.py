@@ -462,3 +462,22 @@ def test_a_file_that_may_not_be_read(tmp_path: Path) -> None:
 def test_no_line_repeats_a_password() -> None:
     bad = {"base_url": "http://u:sesame@h", "username": "u:sesame", "password": "sesame\n"}
     assert "sesame" not in "\n".join(refused({"remotes": {"r": bad}}))
+
+
+@pytest.mark.parametrize(
+    ("package", "owned", "meant"),
+    [
+        ("pypi", ["team-*", "Team_*", "team.lib"], {1: "team-*", 2: "team-lib"}),
+        ("cargo", ["the_crate", "the-crate"], {0: "the-crate"}),
+        ("docker", ["Team/*", "team/*"], {0: "team/*"}),
+        ("maven", ["com.team", "com.team.*", "com.team:lib"], {0: "com.team:*"}),
+        ("npm", ["@Team/*", "the_lib"], {}),
+    ],
+)
+def test_patterns_that_would_protect_nothing(package: str, owned: list[str], meant: dict[int, str]) -> None:
+    remotes = {"r": {"package": package, "base_url": BASE, "owned": owned}}
+    wrong = [f'owned[{number}]: matches no name of {package}: write "{each}"' for number, each in meant.items()]
+    expected = ["remotes.json: x: unknown key", *(f"remotes.json: remotes.r.{each}" for each in wrong)]
+    assert refused({"x": 1, "remotes": remotes}) == expected
+    if package in LOCALS:
+        assert len(refused({"x": 1, "locals": {"r": {"package": package, "owned": owned}}})) == len(expected)

@@ -9,6 +9,7 @@ import pytest
 
 from app.assembly import Source, claimants, path_hash, said, saying, stamp
 from app.errors import Forbidden, NotFound
+from app.formats import FORMATS
 from app.formats.generic import GENERIC
 from app.formats.virtual import among, made, variant
 from app.resource import Ask, Entry, Kind, Repository, Resource, Signing
@@ -83,11 +84,24 @@ def test_who_may_not_read_all_has_documents_of_their_own() -> None:
     assert all("\x1f" in variant(each, "x") for each in (some, other)), "no path can be that"
 
 
+def test_so_have_they_files_beside_it() -> None:
+    ask = Ask("GET", "all", f"repodata/{'0' * 64}-merged-primary.xml.zst")
+    whole, some = virtual(TEAM, ALL), virtual(ALL, unread=(TEAM,))
+    keys = [FORMATS["rpm"].resolve(each, ask).among[0].key for each in (whole, some)]
+    assert keys == [ask.path, variant(some, ask.path)]
+
+
+def _narrowed(states: list[Source], pattern: str) -> list[Source]:
+    narrow = replace(ALL, immutable_patterns=(re.compile(pattern),))
+    return [replace(states[0], resource=replace(states[0].resource, repository=narrow)), *states[1:]]
+
+
 def test_what_a_stamp_depends_on() -> None:
     sources = [Resource(each, "x", "x") for each in (ALL, OURS)]
     one = made(GENERIC, virtual(ALL, OURS), "x", "x", sources, "")
     states = [Source(each, state) for each, state in zip(sources, ("d1", "d2"), strict=True)]
     signed = replace(one, repository=replace(one.repository, signing=Signing(key="k")))
+    renamed = replace(one, repository=replace(one.repository, signing=Signing(key="k", name="k.rsa.pub")))
     guarded = replace(one, repository=replace(one.repository, unread=(TEAM,)))
     owning = [replace(states[0], resource=replace(sources[0], repository=replace(ALL, owned=("a",)))), states[1]]
     stamps = [
@@ -96,8 +110,10 @@ def test_what_a_stamp_depends_on() -> None:
         stamp(one, [states[0], replace(states[1], state="-")]),
         stamp(one, states[:1]),
         stamp(signed, states),
+        stamp(renamed, states),
         stamp(guarded, states),
         stamp(one, owning),
+        *(stamp(one, _narrowed(states, "x" * 220 + end)) for end in "ab"),
     ]
     assert len(set(stamps)) == len(stamps)
     assert stamp(one, list(states)) == stamps[0]

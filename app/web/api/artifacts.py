@@ -13,7 +13,7 @@ from app.resource import Repository
 from app.stores.base import Stored
 from app.web import heartbeat
 from app.web.api.shapes import MOST, NEXT, Moment, RepositoryName, Text
-from app.web.auth import principal, readable, require_known
+from app.web.auth import listable, principal, require_known
 from app.web.documented import Blueprint
 from app.web.node import node
 from app.web.serve import address
@@ -67,16 +67,18 @@ def artifacts(given: dict[str, Any]) -> dict[str, Any]:
 
 def _searched(given: dict[str, Any]) -> list[Repository]:
     if given["repository"]:
-        return [readable(given["repository"])]
+        return [listable(given["repository"])]
     every = sorted(those_readable(), key=lambda each: each.name)
     return [each for each in every if given["package"] in ("", each.package)]
 
 
 def those_readable() -> list[Repository]:
-    """Of every kind."""
+    """Of every kind; of virtuals, those of which they may read every member, as listable() wants it."""
     known, asking = node().repositories, principal()
-    every = [*known.remotes.values(), *known.virtuals.values(), *known.locals.values()]
-    return [each for each in every if asking.may_read(each)]
+    plain = {**known.remotes, **known.locals}
+    unread = {name for name, each in plain.items() if not asking.may_read(each)}
+    every = [*plain.values(), *known.virtuals.values()]
+    return [each for each in every if asking.may_read(each) and unread.isdisjoint(each.members)]
 
 
 def _bytes(known: dict[str, Repository], given: dict[str, Any]) -> tuple[Sequence[Stored], str | None]:

@@ -14,7 +14,7 @@ from app.resource import Entry, Kind, Repository
 from app.stores.base import Stored
 from app.web import audit, docker, heartbeat, local
 from app.web.api.shapes import MOST, NEXT, Moment, Text, following
-from app.web.auth import readable, require_admin, require_known
+from app.web.auth import listable, readable, require_admin, require_known
 from app.web.documented import Blueprint
 from app.web.node import about, node
 
@@ -60,7 +60,7 @@ class OneEntry(Schema):
 @blueprint.response(200, Entries)
 def entries(given: dict[str, Any], name: str) -> dict[str, Any]:
     """A page of what is stored."""
-    readable(name)
+    listable(name)
     with heartbeat.beating():
         return _in_folder(name, given) if "folder" in given else _found(name, given)
 

@@ -19,9 +19,9 @@ from app.resource import Kind, Repository
 from app.stores.jobs import MOST_OPEN, Job, State
 from app.web import audit, client, heartbeat
 from app.web.api import tasks
-from app.web.api.artifacts import LONGEST, those_readable
+from app.web.api.artifacts import LONGEST
 from app.web.api.shapes import MOST, NEXT, Moment, RepositoryName, Text
-from app.web.auth import principal, readable, require_known, visible
+from app.web.auth import principal, readable, require_admin, require_known, visible
 from app.web.documented import Blueprint, Parser
 from app.web.node import node
 
@@ -29,6 +29,7 @@ blueprint = Blueprint("prefetch", __name__, url_prefix="/api/v1/artifacts", desc
 BODY = 16 << 20  # bytes of a request: lock files are large
 KINDS = ("requirements.txt", "package-lock.json", "Cargo.lock", "go.sum", "images")
 ONE_OF = ("paths", "include_pattern", "lock")
+HIDDEN = "where it is another's, and of a virtual of which one may not read every member"
 
 
 class Large(Parser):
@@ -54,7 +55,7 @@ class NewJob(Schema):
     paths = fields.List(Text(LONGEST, shortest=1), validate=validate.Length(1, MOST_WANTED))
     include_pattern = fields.String(
         validate=validate.Length(1, LONGEST_PATTERN),
-        metadata={"description": "a regular expression, looked for in the paths that the indexes list"},
+        metadata={"description": "a regular expression, found in paths that the indexes list; for administrators"},
     )
     indexes = fields.List(
         Text(LONGEST, shortest=1),
@@ -90,7 +91,7 @@ class JobShown(Schema):
     id = fields.String(required=True)
     remote = fields.String(required=True)
     source = fields.String(required=True)
-    author = fields.String(required=True)
+    author = fields.String(required=True, metadata={"description": f"{HIDDEN}: empty"})
     state = fields.String(required=True, validate=validate.OneOf([each.value for each in State]))
     reason = fields.String(required=True, metadata={"description": "of one that failed as a whole"})
     total = fields.Integer(required=True)
@@ -98,7 +99,9 @@ class JobShown(Schema):
     stored = fields.Integer(required=True)
     failed = fields.Integer(required=True)
     bytes = fields.Integer(required=True, metadata={"description": "of what was fetched"})
-    failures = fields.List(fields.Nested(FailureShown), required=True, metadata={"description": "the first of them"})
+    failures = fields.List(
+        fields.Nested(FailureShown), required=True, metadata={"description": f"the first of them; {HIDDEN}: none"}
+    )
     created = Moment(required=True)
     started = Moment(required=True)
     finished = Moment(required=True)
@@ -122,6 +125,8 @@ class JobsQuery(Schema):
 def prefetch(given: dict[str, Any]) -> tuple[dict[str, Any], int, dict[str, str]]:
     """Fetch ahead of clients: paths, what indexes list, or what a lock file pins."""
     repository = _prefetchable(given["remote"])
+    if "include_pattern" in given:
+        require_admin()  # a pattern can take for ever, and the process that tries it serves every download
     source = next(key for key in ONE_OF if key in given)
     audit.note(repository=repository.name, detail=source)
     with heartbeat.beating():
@@ -132,7 +137,7 @@ def prefetch(given: dict[str, Any]) -> tuple[dict[str, Any], int, dict[str, str]
         raise TooManyRequests(f"{MOST_OPEN} jobs wait already", code="too_many_jobs", retry_after=60)
     made = jobs.find(job)
     where = f"{_origin()}/api/v1/artifacts/jobs/{job}"
-    return _told(made) if made is not None else {}, 202, {"Location": where}
+    return _told(made, repository) if made is not None else {}, 202, {"Location": where}
 
 
 @blueprint.get("/jobs")
@@ -141,15 +146,15 @@ def prefetch(given: dict[str, Any]) -> tuple[dict[str, Any], int, dict[str, str]
 @blueprint.response(200, Listed)
 def jobs(given: dict[str, Any]) -> dict[str, Any]:
     """Those of repositories that one may read, the newest first."""
-    names = [readable(given["remote"]).name] if given["remote"] else [each.name for each in those_readable()]
+    seen = {given["remote"]: readable(given["remote"])} if given["remote"] else _seen()
     created, _, last = given["after"].rpartition("-")
     try:
         before = (float(created) if created else float("inf"), last)
     except ValueError:
         raise BadRequest("`after` is not what a page gave", code="bad_parameter") from None
-    found = node().shelf.catalog.index.jobs.recent(names, before, given["limit"])
-    after = f"{found[-1].created:.6f}-{found[-1].id}" if len(found) >= given["limit"] else None
-    return {"jobs": [_told(each) for each in found], "after": after}
+    found = node().shelf.catalog.index.jobs.recent(list(seen), before, given["limit"])
+    after = f"{found[-1].created!r}-{found[-1].id}" if len(found) >= given["limit"] else None
+    return {"jobs": [_told(each, seen[each.repository]) for each in found], "after": after}
 
 
 @blueprint.get("/jobs/<job>")
@@ -157,7 +162,7 @@ def jobs(given: dict[str, Any]) -> dict[str, Any]:
 @blueprint.response(200, JobShown)
 def job(job: str) -> dict[str, Any]:
     """How far it is."""
-    return _told(_known(job))
+    return _told(*_known(job))
 
 
 @blueprint.delete("/jobs/<job>")
@@ -165,7 +170,7 @@ def job(job: str) -> dict[str, Any]:
 @blueprint.response(204)
 def cancel(job: str) -> Response:
     """Leave what is not fetched yet; what is stored stays."""
-    found = _known(job)
+    found, _ = _known(job)
     _prefetchable(found.repository)
     audit.note(repository=found.repository, detail=job)
     if not node().shelf.catalog.index.jobs.cancel(job, time.time()):
@@ -173,12 +178,19 @@ def cancel(job: str) -> Response:
     return Response(status=204)
 
 
-def _known(job: str) -> Job:
+def _seen() -> dict[str, Repository]:
+    """All that have jobs and that they may know of."""
+    known = node().repositories
+    return {name: seen for name in (*known.remotes, *known.virtuals) if (seen := visible(name)) is not None}
+
+
+def _known(job: str) -> tuple[Job, Repository]:
     """NotFound for that of a repository that they may not know of, too."""
     found = node().shelf.catalog.index.jobs.find(job) if re.fullmatch("[0-9a-f]{32}", job) else None
-    if found is None or visible(found.repository) is None:
+    seen = visible(found.repository) if found is not None else None
+    if found is None or seen is None:
         raise NotFound("no such job", code="unknown_job")
-    return found
+    return found, seen
 
 
 def _prefetchable(name: str) -> Repository:
@@ -198,10 +210,12 @@ def _origin() -> str:
     return client.origin(request.environ, node().settings)
 
 
-def _told(found: Job) -> dict[str, Any]:
-    progress = found.progress
+def _told(found: Job, seen: Repository) -> dict[str, Any]:
+    """As they see it who see that of its repository: what could not be had may name what only others may read."""
+    progress, whole = found.progress, not seen.unread or found.author == principal().name
     counts = {name: getattr(progress, name) for name in ("total", "done", "stored", "failed", "bytes")}
     times = {name: getattr(found, name) for name in ("created", "started", "finished")}
-    said = {"id": found.id, "remote": found.repository, "author": found.author, "source": found.source}
-    failures = [dataclasses.asdict(each) for each in progress.failures]
+    author = found.author if whole else ""
+    said = {"id": found.id, "remote": found.repository, "author": author, "source": found.source}
+    failures = [dataclasses.asdict(each) for each in progress.failures if whole]
     return said | counts | times | {"state": found.state.value, "reason": found.reason, "failures": failures}
