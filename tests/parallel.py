@@ -17,6 +17,18 @@ TOGETHER = (
     "tests/http/real/",
     "tests/observability/",
 )
+S3 = (  # what asks SeaweedFS, which takes a fifth of a core where nobody asks it anything: one process has one
+    "tests/deploy/test_link.py",
+    "tests/disk/test_journal.py",
+    "tests/disk/test_s3.py",
+    "tests/faults/test_degradation.py",
+    "tests/faults/test_s3.py",
+    "tests/hosting/test_oci_sessions.py",
+    "tests/http/test_made_addressed.py",
+    "tests/http/test_on_s3.py",
+    "tests/stores/test_blobs.py",
+    "tests/stores/test_s3.py",
+)
 LONG = (  # minutes; begun in this order before all others, for who begins last should end soon
     "tests/containers/",
     "tests/clients/test_editions.py",
@@ -26,12 +38,14 @@ LONG = (  # minutes; begun in this order before all others, for who begins last 
     "tests/clients/test_sets.py",
     "tests/clients/test_apt.py",
     "tests/fleet/",
+    "s3",
 )
 
 
 def place(path: str) -> str:
     """What of a node id ("tests/unit/test_x.py::test_y[z]") is run by one process, in its order."""
-    return next((each for each in TOGETHER if path.startswith(each)), path.partition("::")[0])
+    file = path.partition("::")[0]
+    return "s3" if file in S3 else next((each for each in TOGETHER if path.startswith(each)), file)
 
 
 class ByPlace(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no types

@@ -67,7 +67,7 @@ REFUSED = {
     "not-a-pull": ("/v2/hub/team/app/uploads/1", 404, "UNSUPPORTED"),
     "bad-digest": ("/v2/hub/team/app/blobs/sha256:abc", 400, "DIGEST_INVALID"),
     "outside-v2": ("/repository/hub/team/app", 404, "not_found"),
-    "no-route": ("/api/v1/virtual/x/y", 404, "not_found"),
+    "no-route": ("/api/v1/nothing/x/y", 404, "not_found"),
     "wrong-method": ("/cache/flush", 405, "method_not_allowed"),
 }
 
