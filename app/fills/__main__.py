@@ -59,19 +59,7 @@ def main() -> int:
     )
     evictor.start()
     (pruning := Pruning(shelf.catalog, settings.pulls_keep)).start()
-    threading.Thread(
-        target=_sweep, args=(carrier, settings.layout.spool, stopping), name="sweep", daemon=True
-    ).start()
-    sweep = Sweep(Indexer(shelf, settings.layout.spool), carrier.repositories.get)
-    threading.Thread(target=sweep.until, args=(stopping.wait,), name="indexes", daemon=True).start()
-    threading.Thread(
-        target=naming.until,
-        args=(shelf.catalog, lambda: carrier.repositories.locals.values(), stopping.wait),
-        name="naming",
-        daemon=True,
-    ).start()
-    prefetching = Prefetching(carrier.engine, carrier.repositories.get)
-    (ahead := threading.Thread(target=prefetching.until, args=(stopping.wait,), name="jobs", daemon=True)).start()
+    ahead = _begin(carrier, settings.layout.spool, stopping)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
     signal.signal(signal.SIGHUP, lambda *_: _reload(carrier, settings))
@@ -82,6 +70,22 @@ def main() -> int:
     pruning.close()
     carrier.finish.close()
     return 0 if drained else 1
+
+
+def _begin(carrier: Carrier, spools: Path, stopping: threading.Event) -> threading.Thread:
+    """What this process does beside serving; the thread of jobs, which is waited for at the end."""
+    shelf, known = carrier.engine.shelf, carrier.repositories
+    sweep = Sweep(Indexer(shelf, spools), known.get)
+    work = {
+        "sweep": lambda: _sweep(carrier, spools, stopping),
+        "indexes": lambda: sweep.until(stopping.wait),
+        "naming": lambda: naming.until(shelf.catalog, lambda: known.locals.values(), stopping.wait),
+        "jobs": lambda: Prefetching(carrier.engine, known.get).until(stopping.wait),
+    }
+    threads = {name: threading.Thread(target=target, name=name, daemon=True) for name, target in work.items()}
+    for each in threads.values():
+        each.start()
+    return threads["jobs"]
 
 
 def _raise_descriptors() -> None:
