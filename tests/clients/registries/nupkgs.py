@@ -6,6 +6,7 @@ import gzip
 import io
 import json
 import shutil
+import subprocess
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,6 @@ from tests.clients.commands import run
 from tests.conftest import require
 from tests.upstreams import Upstream
 
-_PLACES = ("/usr/lib/node_modules", "/usr/local/lib/node_modules")  # of npm install --global
 _NUSPEC = """\
 <?xml version="1.0"?><package xmlns="http://schemas.microsoft.com/packaging/2013/05/nuspec.xsd"><metadata>
 <id>{id}</id><version>{version}</version><authors>a</authors><description>of the tests</description>{needs}
@@ -100,7 +100,11 @@ def _json(document: object) -> bytes:
 def nuget() -> list[str]:
     """The command line of a real nuget.exe."""
     mono = require("mono")
-    found = next((file for place in _PLACES for file in Path(place).glob("nuget-exe/nuget-*.exe")), None)
+    told = subprocess.run(
+        [require("npm"), "root", "--global"], stdout=subprocess.PIPE, text=True, check=True, timeout=60
+    )
+    place = Path(told.stdout.strip())
+    found = next(iter(place.glob("nuget-exe/nuget-*.exe")), None)
     if found is None:
         require("nuget-exe of npm")
         pytest.skip("unreachable")
