@@ -12,7 +12,8 @@ from app import paths
 from app.resource import Repository
 from app.stores.base import Stored
 from app.web import heartbeat
-from app.web.api.shapes import MOST, NEXT, Moment, RepositoryName, Text
+from app.web.api.entries import EntryShown
+from app.web.api.shapes import MOST, NEXT, RepositoryName, Text
 from app.web.auth import listable, principal, require_known
 from app.web.documented import Blueprint
 from app.web.node import node
@@ -35,17 +36,10 @@ class ArtifactsQuery(Schema):
     limit = fields.Integer(load_default=100, validate=validate.Range(1, MOST))
 
 
-class ArtifactShown(Schema):
+class ArtifactShown(EntryShown):
     repository = fields.String(required=True)
     package = fields.String(required=True)
-    path = fields.String(required=True)
     url = fields.String(required=True)
-    size = fields.Integer(required=True)
-    sha256 = fields.String(required=True)
-    content_type = fields.String(required=True)
-    fetched = Moment(required=True, metadata={"description": "published, in a local repository"})
-    checked = Moment(required=True)
-    gone = fields.Integer(required=True, allow_none=True, metadata={"description": "upstream's status, if not 200"})
 
 
 class Artifacts(Schema):
