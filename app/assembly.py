@@ -15,13 +15,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 
-from app.errors import NotFound, StoreDown
+from app.errors import ArtifactError, NotFound, StoreDown
 from app.freshness import Freshness, judge, outdated
 from app.repository import owns, patterned
-from app.resource import Entry, Kind, Resource
-from app.shelf import Served, Shelf
+from app.resource import Entry, Kind, Located, Resource
+from app.shelf import Served, Shelf, buffered
 from app.stores.catalog import Known
 
 ABSENT, SILENT = "-", "!"  # in a stamp, for a digest: not there; nobody knows
@@ -71,6 +72,35 @@ class Assembly:
         held = self.shelf.catalog.find_all((), hosts, resource.package)[1] if hosts else frozenset[str]()
         return tuple(each for each in candidates if _may(each, hosts, held))
 
+    def instead(self, failed: Resource, error: ArtifactError, others: Sequence[Resource]) -> Sequence[Resource]:
+        """Who may answer in the place of a virtual's member that has not: whoever is next, but of a file that stored
+        lists of that member name, which is what clients were told of, only members that list the very same bytes."""
+        missing = isinstance(error, NotFound)
+        try:
+            told = self._told(failed) if others else None
+        except StoreDown:  # nobody knows which bytes they were told of
+            return others if missing else ()
+        if told is None or (missing and told.digest is None):
+            return others
+        with suppress(StoreDown):
+            return [each for each in others if (its := self._told(each)) and its.digest == told.digest is not None]
+        return ()
+
+    def _told(self, resource: Resource) -> Located | None:
+        """What clients of a virtual were told of a member's file, by what is stored of the member; None for nothing,
+        or where its path says itself which bytes it has. Raises StoreDown."""
+        if resource.expected is not None:
+            return None
+        for index in resource.format.lists(resource):
+            entry = self.shelf.find(index).entry
+            served = self.shelf.take(entry, "") if entry is not None else None
+            if served is not None:
+                with buffered(served.file) as file, suppress(ValueError, RecursionError):
+                    if (found := resource.format.locate(replace(resource, named_in=index), file)) is not None:
+                        return found
+        listed = resource.listed and self.shelf.catalog.index.listed(resource.repository.name, resource.key)
+        return Located("", listed.digest) if listed else None
+
     def ready(self, resource: Resource, look: Look | None = None) -> Served | None:
         """A made document that is what its sources are now; None where that has to be found out.
 
@@ -81,7 +111,7 @@ class Assembly:
         resting = _resting(entry, self.shelf.clock())
         for source, known in look.asked:
             state, old = self._state(source, known)
-            if not state and source.repository.name in resting:
+            if not state and resting.get(source.repository.name) == str(known.epoch):
                 state, old = SILENT, True
             if not state:
                 return None
@@ -172,5 +202,11 @@ def written_with(entry: Entry, path: str) -> bool:
     return path_hash(path) in said(entry, BESIDE).split()
 
 
-def _resting(entry: Entry | None, now: float) -> Sequence[str]:
-    return said(entry, RESTING).split() if entry is not None and entry.retry_at > now else ()
+def rests(epochs: Mapping[str, int]) -> str:
+    """The line RESTING of members that did not answer, under these epochs: a flush ends what it began."""
+    return " ".join(f"{name}@{epoch}" for name, epoch in epochs.items())
+
+
+def _resting(entry: Entry | None, now: float) -> Mapping[str, str]:
+    told = said(entry, RESTING) if entry is not None and entry.retry_at > now else ""
+    return {name: epoch for name, _, epoch in (each.partition("@") for each in told.split())}

@@ -11,7 +11,8 @@
     expired  lost    the old copy at once                                                     UPDATING
     expired  (HEAD)  conditional HEAD; unchanged: touch, else upstream's new head, not kept   REVALIDATED, EXPIRED
     missing  won     look again, then fill; its bytes reach the client as they arrive         MISS
-    missing  lost    join the running fill                                                    JOINED
+    missing  lost    join the running fill; HIT where it is whole, and only its record to come  JOINED, HIT
+    missing  -       (index) not sent before it was read, if that is done within JUDGED seconds  MISS
     missing  -       404/410: 404, remembered for a short time; 401/403: 502, forgotten       NEGATIVE
     missing  (HEAD)  HEAD upstream; nothing stored, its Content-Length not trusted            MISS
     missing  (HEAD)  it is being downloaded: what that download's head says                   JOINED
@@ -23,7 +24,9 @@
     -        -       upstream has none: what the resource names otherwise, else its blank     (as that), MISS
     made     -       its sources are what it was made of                                      HIT
     made     won     made again of what its sources are now (making.py); lost: the old one    MISS, EXPIRED, ...
+    made     -       (shown by its format, and long) sent while it is written                 MISS
     among    -       the first member of a virtual that has it; one that fails is left out    (as that)
+    among    -       one that fails, and its stored list names it: no other bytes than those  (as that, or an error)
 
 Fetch, then swap: nothing here deletes a copy to make room for one that is still to come. This file is the
 reader's side of the table, shelf.py its first two rows, visit.py what the winner of the lock does.
@@ -32,7 +35,7 @@ reader's side of the table, shelf.py its first two rows, visit.py what the winne
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from app import metrics
@@ -48,6 +51,7 @@ from app.visit import Visits
 
 log = logging.getLogger(__name__)
 
+JUDGED = 1.0  # seconds that an index which nobody has yet may take to be read: a broken one is an error, not a 200
 PATIENCE = 5.0  # seconds that a client with a stored copy waits for upstream's newer one
 
 
@@ -104,18 +108,19 @@ class Engine:
         if not resource.among:
             return resource, self.get(ask, resource)
         silent: dict[str, ArtifactError] = {}
-        for each in self.assembly.asked(resource):
+        left: Sequence[Resource] = self.assembly.asked(resource)
+        while left:
+            each, *left = left
             try:
-                found = self.get(ask, each)
-            except NotFound:
-                continue
+                return replace(each, left_out=tuple(silent)), self.get(ask, each)
+            except NotFound as error:
+                left = self.assembly.instead(each, error, left)
             except (UpstreamError, Unavailable) as error:
                 if each.repository.kind is not Kind.REMOTE or isinstance(error, StoreDown):
                     raise
                 silent[each.repository.name] = error
                 metrics.LEFT_OUT.labels(resource.repository.name, each.repository.name).inc()
-                continue
-            return replace(each, left_out=tuple(silent)), found
+                left = self.assembly.instead(each, error, left)
         raise next(iter(silent.values()), NotFound("no member has such a file", code="file_not_found"))
 
     def _get(self, ask: Ask, resource: Resource) -> Outcome:
@@ -138,7 +143,9 @@ class Engine:
     def _find(self, resource: Resource) -> Known:
         """With no store to ask, a remote still answers: passed through, not recorded."""
         try:
-            return self.shelf.find(resource)
+            known = self.shelf.find(resource)
+            self.visits.fetch.upstreams.flushed(resource.repository, known.epoch)
+            return known
         except StoreDown:
             if resource.repository.kind is Kind.LOCAL:
                 raise
@@ -180,10 +187,12 @@ class Engine:
 
     def _missing(self, resource: Resource, known: Known) -> Outcome:
         fill, won = self._board(resource, known)
-        state = "MISS" if won else "JOINED"
-        fill.wait_for(Stage.SETTLED if resource.whole else Stage.ARRIVING)
+        state = "MISS" if won else "HIT" if fill.stage in (Stage.WHOLE, Stage.SETTLED) else "JOINED"
+        fill.wait_for(Stage.SETTLED if resource.whole and not resource.sources else Stage.ARRIVING)
         if resource.whole and (fill.error is not None or fill.entry is not None):
             return self._settled(resource, fill, state)
+        if resource.index and fill.wait_for(Stage.SETTLED, JUDGED) and isinstance(fill.error, UpstreamError):
+            raise fill.error
         if fill.head is not None:
             return Arriving(fill, fill.head, state)
         return self._settled(resource, fill, state)

@@ -37,10 +37,10 @@ from app.upstream.peers import Peers
 from app.visit import Visits
 from app.web import (
     admin,
-    api,
     docker,
     failures,
     images,
+    json_api,
     local,
     peers,
     rates,
@@ -113,7 +113,7 @@ def _application(node: Node) -> Flask:
     images.install(app)
     for each in (repository, token, docker, remote, local, virtual, peers):
         app.register_blueprint(each.blueprint)
-    api.install(app)
+    json_api.install(app)
     app.wsgi_app = Departed(app.wsgi_app)  # type: ignore[method-assign]
     return app
 
@@ -137,7 +137,7 @@ def carrier(settings: Settings, repositories: Repositories, clock: Clock = time.
 def _people(settings: Settings, store: PostgresAccounts, copies: RedisAccounts, clock: Clock) -> People:
     issuers = None
     if settings.oidc_issuers:
-        from app.accounts.oidc import Issuers  # PyJWT and cryptography are 8 MiB a process
+        from app.accounts.oidc import Issuers  # PyJWT is 3 MiB a process
 
         issuers = Issuers(settings.oidc_issuers, Documents(offline=settings.offline).read)
     return People(store, copies, clock, TokenUse(store.token_used), issuers)

@@ -8,16 +8,19 @@ from __future__ import annotations
 import hashlib
 import io
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO, cast
 
-from app.fills.spool import Spool
-from app.resource import HERE
+from app.fills.fill import Fill
+from app.fills.spool import Head, Spool
+from app.resource import HERE, Made
 
 GATHERED = 1 << 18  # bytes
+LONG = 1 << 20  # bytes of a document that nobody waits for to the end
 _HERE = HERE.encode()
 
 
@@ -29,6 +32,7 @@ class Page(io.RawIOBase):
         self.spool = spool
         self.digest = hashlib.sha256()
         self.heres = 0  # how often HERE stands in it
+        self.grown: Callable[[int], None] | None = None  # told of its size
         self._waiting = bytearray()
         self._last = b""
 
@@ -49,6 +53,8 @@ class Page(io.RawIOBase):
         self._last = (self._last + chunk)[1 - len(_HERE) :]
         self.spool.write(chunk)
         self.digest.update(chunk)
+        if self.grown is not None:
+            self.grown(self.spool.size)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,10 +73,34 @@ class Sheet:
         self._spools, self._name, self._opened = spools, name, opened
         self.page = self._paged(name, fence)
         self.others: list[Written] = []
+        self._made: Made | None = None
 
     def write(self, data: bytes, /) -> object:
         """See Desk."""
         return self.page.write(data)
+
+    def show(self, made: Made) -> None:
+        """See Desk."""
+        self._made = made
+
+    def given(self, fill: Fill) -> None:
+        """Have those who wait for that fill read what is written, where it is long and its format shows it."""
+        self.page.grown = partial(self._give, fill)
+
+    def ended(self, fill: Fill) -> None:
+        """There is no more of the page: who reads it meanwhile waits for no store."""
+        self.page.flush()
+        if fill.head is not None:
+            fill.verified(self.page.spool.size, self.page.digest.hexdigest())
+
+    def _give(self, fill: Fill, size: int) -> None:
+        if self._made is None or size < LONG:
+            return
+        if fill.head is None:
+            head = Head(self._made.content_type, None, kept=self._made.kept)
+            self.page.spool.describe(head)
+            fill.arrive(head, self.page.spool)
+        fill.progress(size)
 
     def beside(self, path: str, content_type: str) -> BinaryIO:
         """See Desk."""

@@ -20,7 +20,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 
 from app import metrics
@@ -40,6 +40,7 @@ SHARE = 10  # times as long as a look took is waited before the next: it reads e
 LOOK = 1.0  # seconds between two looks at the filesystem alone
 LOWER = 0.05  # of a limit: that much below it is where eviction ends
 YOUNG = 60.0  # seconds in which a blob is nobody's to remove: whoever adopted it is recording it
+NOTED = 12.0  # seconds after which what was served until now is noted: 5 until an edge tells, 5 of a batch
 ROW = 1024  # bytes that an entry counts beside its blob: many names of one page must not be free
 BATCH = 2000  # entries of one look at the coldest
 AT_ONCE = 100  # entries that are forgotten together
@@ -81,6 +82,7 @@ class Round:
     entries: int = 0
     bytes: int = 0
     more: bool = False  # its time was over before its work
+    waited: float = field(default=0.0, compare=False)  # seconds, for what was served a moment ago to be noted
 
 
 class Evictor:
@@ -96,7 +98,7 @@ class Evictor:
     ) -> None:
         """`tidy` is called before garbage is collected."""
         self.limits = Limits.of(settings)
-        self.young = YOUNG
+        self.young, self.noted = YOUNG, NOTED
         self._offline = settings.offline
         self._catalog = catalog
         self._blobs = blobs
@@ -148,6 +150,9 @@ class Evictor:
 
     def _make_room(self, used: int, room: Room | None, full: bool, done: Round) -> None:
         if done.short:
+            if not full and self.limits.wanted(0, room) <= 0:  # room on the disk is wanted at once, whatever goes
+                done.waited = self.noted
+                self._ended.wait(done.waited)
             least = int(used * LOWER) if full else 0  # a quota, say, of which statvfs(3) knows nothing
             self._evict(self._goal(used, least, done), done)
         if not done.more and not self._ended.is_set():
@@ -249,7 +254,8 @@ class Evictor:
             done = self._tried()
             if not done.more:
                 futile = done.short and not (done.entries or done.garbage)
-                self._rest(max(EVERY, SHARE * (time.monotonic() - begun)), watch=not futile)
+                took = time.monotonic() - begun - done.waited
+                self._rest(max(EVERY, SHARE * took), watch=not futile)
 
     def _tried(self) -> Round:
         try:

@@ -26,6 +26,7 @@ from app.stores.memory import Memory
 
 ASKED, HOLDS, OWNS = "asked in its turn", "it has files of this package", "it owns this package"
 OTHERS, NOTHING = "another member owns this package, or has files of it", "it has no files of this package"
+_Told = tuple[Resource, Explanation]
 MADE = Next(None, "when one of its sources has changed")
 
 
@@ -42,7 +43,7 @@ def explain(here: Here, resource: Resource) -> Explanation:
     told = [(each, plain(here, each)) for each in asked]
     members = tuple(_members(resource, told))
     if resource.among:
-        return _choice(here, resource, told, members)
+        return _choice(here, assembly, resource, told, members)
     row = _made(assembly, resource, told)
     return replace(plain(here, resource), row=row, next=MADE, members=members)
 
@@ -70,15 +71,21 @@ def _because(resource: Resource, each: Resource, host: bool) -> str:
 
 
 def _choice(
-    here: Here, resource: Resource, told: Sequence[tuple[Resource, Explanation]], members: tuple[Member, ...]
+    here: Here, assembly: Assembly, resource: Resource, told: Sequence[_Told], members: tuple[Member, ...]
 ) -> Explanation:
     cases: list[Case] = []
     chosen: Explanation | None = None
-    for each, found in told:
+    left = list(told)
+    while left:
+        each, found = left.pop(0)
         cases += (replace(case, when=f"{each.repository.name}: {case.when}") for case in found.row.cases)
         chosen = chosen or (found if found.row.served else None)
-        if not any(_passed_by(case) for case in found.row.cases):
+        passed = [case.error for case in found.row.cases if case.error is not None and _passed_by(case)]
+        if not passed:
             break
+        others = [other for other, _ in left]
+        heirs = [other for error in passed for other in assembly.instead(each, error, others)]
+        left = [(other, its) for other, its in left if other in heirs]
     else:
         cases.append(Case("no member has it", error=NotFound("no member has such a file", code="file_not_found")))
     base = chosen or (told[0][1] if told else plain(here, resource))

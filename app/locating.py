@@ -2,7 +2,7 @@
 
 A client never names an address. It names a path; the index of that package, which is upstream's word, names the
 address; what the index does not list is not there. Another host than the remote's own is told no secrets, and may not
-lead into this network (app/upstream/).
+lead into this network (app/upstream/). An index that upstream need not have has a body for that (Resource.blank).
 """
 
 from __future__ import annotations
@@ -10,9 +10,13 @@ from __future__ import annotations
 import urllib.parse
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from io import BytesIO
+from typing import BinaryIO
 
 from app import paths
-from app.errors import NotFound, StoreDown, UpstreamLied
+from app.errors import NotFound, StoreDown, UpstreamDenied, UpstreamLied
+from app.fetch import GONE
+from app.freshness import Freshness, judge
 from app.records import Records
 from app.resource import Entry, Found, Located, Resource
 from app.shelf import buffered
@@ -38,18 +42,38 @@ class Locating:
         index = resource.named_in
         if index is None or resource.url:
             return resource
-        if self._known_missing(index):
-            raise NotFound("upstream has no such index", upstream_status=404)
-        entry, visited = self.fetched(index)
+        found = self._found(resource, index)
+        if found is None:
+            raise NotFound("the index of upstream does not list this file", upstream_status=404)
+        promised = resource.expected is None and found.digest is not None  # that it is missing is never believed
+        expected, remember = resource.expected or found.digest, resource.remember_missing and not promised
+        if not found.url.startswith(("http://", "https://")):
+            index = self.located(index)
+        return replace(resource, url=_absolute(index, found), expected=expected, remember_missing=remember)
+
+    def _found(self, resource: Resource, index: Resource) -> Located | None:
+        try:
+            entry, visited = self._entry(resource, index)
+        except (NotFound, UpstreamDenied) as error:
+            if index.blank is None or error.upstream_status not in GONE:
+                raise
+            return _said(resource, BytesIO(index.blank.body))
         found = self._read(resource, entry)
         if found is None and not visited and self.shelf.clock() - entry.checked > RECENT:
             self.records.doubt(index)
             newer = self.current([index])[0].entry
             found = self._read(resource, newer) if newer is not None and newer.digest != entry.digest else None
-        if found is None:
-            raise NotFound("the index of upstream does not list this file", upstream_status=404)
-        expected = resource.expected or found.digest
-        return replace(resource, url=_absolute(index, found), expected=expected)
+        return found
+
+    def _entry(self, resource: Resource, index: Resource) -> tuple[Entry, bool]:
+        """The index, and whether it took a visit; for what changes itself, as it is now."""
+        if self._known_missing(index):
+            raise NotFound("upstream has no such index", upstream_status=404)
+        entry, visited = self.fetched(index)
+        if visited or resource.immutable or judge(entry, index.ttl, self.shelf.clock()) is not Freshness.EXPIRED:
+            return entry, visited
+        newer = self.current([index])[0].entry
+        return newer or entry, newer is not None and newer.digest != entry.digest
 
     def _known_missing(self, index: Resource) -> bool:
         try:
@@ -63,10 +87,14 @@ class Locating:
         if served is None:
             raise StoreDown("the stored copy cannot be read", retry_after=1)
         with buffered(served.file) as file:
-            try:
-                return resource.format.locate(resource, file)
-            except (ValueError, RecursionError) as error:
-                raise UpstreamLied(f"upstream's index is not what it should be: {error}") from error
+            return _said(resource, file)
+
+
+def _said(resource: Resource, index: BinaryIO) -> Located | None:
+    try:
+        return resource.format.locate(resource, index)
+    except (ValueError, RecursionError) as error:
+        raise UpstreamLied(f"upstream's index is not what it should be: {error}") from error
 
 
 def _absolute(index: Resource, found: Located) -> str:

@@ -32,6 +32,7 @@ from app.assembly import (
     Assembly,
     Source,
     path_hash,
+    rests,
     said,
     saying,
     stamp,
@@ -69,7 +70,7 @@ class _Trial:
     """What is known of one try: what the sources are, and the members that did not answer."""
 
     made_of: str = ""
-    silent: list[str] = field(default_factory=list)
+    silent: dict[str, int] = field(default_factory=dict)  # and their epochs
 
 
 class Making:
@@ -98,7 +99,7 @@ class Making:
             metrics.fill(visit.repository, error.code)
             log.warning("%s: %s", visit.fill.name, error.message)
             entry = rested(old, None, self.shelf.clock(), visit.fence, retry_after=error.retry_after)
-            kept = saying(entry.kept, {RESTING: " ".join(trial.silent), FAILED: trial.made_of})
+            kept = saying(entry.kept, {RESTING: rests(trial.silent), FAILED: trial.made_of})
             self._touch(visit, replace(entry, kept=kept))
             visit.fill.settle(entry, "STALE")
 
@@ -130,7 +131,7 @@ class Making:
         entry = replace(old, fence=visit.fence, retry_at=0.0, failures=0)
         if trial.silent:
             entry = rested(old, None, now, visit.fence)
-        entry = replace(entry, kept=saying(old.kept, {RESTING: " ".join(trial.silent), FAILED: ""}))
+        entry = replace(entry, kept=saying(old.kept, {RESTING: rests(trial.silent), FAILED: ""}))
         if trial.silent or old.retry_at or entry.kept != old.kept:
             self._touch(visit, entry)
         visit.fill.settle(entry, "STALE" if late else "REVALIDATED")
@@ -183,7 +184,7 @@ class Making:
                 entry = self._written(visit, found)
             except (ValueError, RecursionError) as error:
                 raise UpstreamLied(f"{resource.path} cannot be made: {error}") from error
-        trial.silent = list(dict.fromkeys((*trial.silent, *more)))
+        trial.silent |= more
         told = trial.made_of
         if more:  # the stamp does not know of them
             entry = replace(entry, kept=saying(entry.kept, {FAILED: told}))
@@ -191,18 +192,20 @@ class Making:
         if trial.silent:
             failures = visit.known.entry.failures if visit.known.entry else 0
             entry = rested(replace(entry, failures=failures), None, self.shelf.clock(), entry.fence)
-        silent = " ".join(trial.silent)
-        return replace(entry, kept=saying(entry.kept, {STAMP: told, LEFT_OUT: silent, RESTING: silent}))
+        silent = {LEFT_OUT: " ".join(trial.silent), RESTING: rests(trial.silent)}
+        return replace(entry, kept=saying(entry.kept, {STAMP: told, **silent}))
 
-    def _needed(self, resource: Resource, found: list[Found], opened: ExitStack) -> tuple[list[Found], Sequence[str]]:
+    def _needed(
+        self, resource: Resource, found: list[Found], opened: ExitStack
+    ) -> tuple[list[Found], dict[str, int]]:
         """The sources with all that make() has to read besides; and the members of which some of it is silent."""
-        silent: list[str] = []
+        silent: dict[str, int] = {}
         for _ in range(_ROUNDS):
             wanted = resource.format.needs(resource, found)
             if not wanted:
                 return found, silent
             more = self.current(wanted)
-            silent += _silent(more)
+            silent |= _silent(more)
             self._open(more, opened)
             found += more
         raise ValueError(f"after {_ROUNDS} rounds it still needs more")
@@ -220,9 +223,12 @@ class Making:
     def _written(self, visit: Visit, found: list[Found]) -> Entry:
         resource = visit.resource
         with written(self.spools, visit.fill.name, visit.fence) as desk:
+            if visit.known.entry is None and not resource.addressed:
+                desk.given(visit.fill)
             made = resource.format.make(resource, found, desk)
             for beside in desk.others:
                 self._record_beside(visit, beside)
+            desk.ended(visit.fill)
             entry = self._adopted(desk.page, made, visit.fence, visit.known.entry)
             hashes = " ".join(path_hash(each.path) for each in desk.others)
         return replace(entry, kept=saying(entry.kept, {BESIDE: hashes}))
@@ -244,9 +250,9 @@ class Making:
         return Entry(digest, page.spool.size, made.content_type, f'"{digest}"', since, now, now, fence, kept=kept)
 
 
-def _silent(found: Sequence[Found]) -> list[str]:
-    """The members that did not answer, and of which nothing is stored."""
-    return list(dict.fromkeys(each.resource.repository.name for each in found if each.silent and each.entry is None))
+def _silent(found: Sequence[Found]) -> dict[str, int]:
+    """The members that did not answer, and of which nothing is stored, and under which epochs they were asked."""
+    return {each.resource.repository.name: each.epoch for each in found if each.silent and each.entry is None}
 
 
 def _state(found: Found) -> str:

@@ -21,9 +21,9 @@ _UNSAFE_QUERY = re.compile(r"[^!$%&'()*+,\-./0-9:;=?@A-Z_a-z~]")
 _ABSOLUTE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:/")
 
 # What RFC 3986, 3.3 lets stand in a segment is encoded nevertheless where some server gives it a meaning:
-# `+` is a space to S3, `;` starts a parameter to servlet containers. `:` and `@` mean themselves everywhere, and
-# every client of a digest or a scope sends them bare.
-_BARE = "/:@~"
+# `+` is a space to S3, `;` starts a parameter to servlet containers. `:`, `@` and `!` mean themselves everywhere:
+# bare is how digests, scopes and Go's !x are written, so an upstream that does not decode its paths has them so.
+_BARE = "/:@~!"
 
 
 def parse(raw: str) -> str:

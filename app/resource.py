@@ -41,9 +41,9 @@ class Role(StrEnum):
 class Link:
     """One file that an index names, by its path in the same repository.
 
-    `digest` is what the body must have, None where the index does not say (a signature beside it). `slot` names
-    what stays the same from one edition of the set to the next ("primary"); the members of a new edition are
-    fetched ahead exactly where the old one's slot is stored. `signs`: it is another one for every edition.
+    `digest` is what the body must have, None where the index does not say (a signature beside it). `slot` names what
+    stays the same from one edition of the set to the next ("primary"); the members of a new edition are fetched ahead
+    exactly where the old one's slot is stored. `signs`: it is another one for every edition.
     """
 
     path: str
@@ -79,13 +79,14 @@ class Located:
 class Found:
     """One source of a made document: its entry, and its bytes open at their beginning; None where it is not there.
 
-    `error` says why that is, or why the stored copy may be an old one.
+    `error` says why that is, or why the stored copy may be an old one; `epoch` is its repository's, before asking.
     """
 
     resource: Resource
     entry: Entry | None = None
     file: BinaryIO | None = None
     error: ArtifactError | None = None
+    epoch: int = 0
 
     @property
     def silent(self) -> bool:
@@ -103,6 +104,9 @@ class Made:
 
 class Desk(Protocol):
     """Where a document is written."""
+
+    def show(self, made: Made) -> None:
+        """What is written may be sent while it is written, as this: nothing of its sources can be wrong any more."""
 
     def write(self, data: bytes, /) -> object:
         """More of the document."""
@@ -166,21 +170,21 @@ class Format:
         return pattern
 
     def locate(self, resource: Resource, index: BinaryIO) -> Located | None:
-        """Where upstream keeps it, by the body of Resource.named_in; None where that does not name it.
-
-        Raises ValueError where the body is no such index."""
+        """Where upstream keeps it, by the body of its `named_in`; None for nowhere. ValueError: that is no index."""
         return None
+
+    def lists(self, resource: Resource) -> Sequence[Resource]:
+        """The documents that tell a virtual's clients of a member's file, for locate(), each as its `named_in`."""
+        return (resource.named_in,) if resource.named_in else ()
 
     def needs(self, resource: Resource, found: Sequence[Found]) -> Sequence[Resource]:
         """What make() has to read besides; asked again with that found too, until it is nothing."""
         return ()
 
     def make(self, resource: Resource, found: Sequence[Found], desk: Desk) -> Made:
-        """Write the document of its sources (Resource.sources, in their order, then what needs() named).
-
-        In bounded memory, and always the same of the same. Raises ValueError, naming the repository, where a source
-        is not what it should be; NotFound where, of these sources, there is no such document.
-        """
+        """Write the document of its sources (Resource.sources, in their order, then what needs() named), in bounded
+        memory, and always the same of the same. Raises ValueError, naming the repository, where a source is not what
+        it should be; NotFound where, of these sources, there is no such document."""
         raise NotImplementedError
 
 
@@ -198,8 +202,8 @@ class Resource:
 
     `key` names it in every store (the path, and a variant where the ecosystem has variants); `ttl` is in
     seconds, None is forever; `rule` says in words which rule decided that; `expected` is checked before the body
-    is stored; `html` says whether an HTML
-    body can be what the client asked for; `remember_missing` allows negative caching.
+    is stored; `html` says whether an HTML body can be what the client asked for, `packed` that no markup of any sort
+    can; `remember_missing` allows negative caching.
 
     index         its body is read (Format.read) before it is recorded
     listing       the name under which its links are remembered, so that what it lists is verified; "" for not
@@ -215,11 +219,10 @@ class Resource:
     keep          names of upstream's headers that are stored and handed to Format.headers
     vouchers      the paths that begin so are indexes whose stored bodies vouch for this one's digest
     otherwise     asked for where upstream has no such thing
-    blank         served where upstream has nothing of this sort
+    blank         served, and of a `named_in` read, where upstream has nothing of this sort
     sources       it is no upstream's, but made of these by Format.make, whenever one of them has changed
     among         it is the first of these that is there: the same path in the members of a virtual
-    package       the name that it is about, where a virtual asks for it: a local member that has files of that name,
-                  or a member that owns it, is asked alone
+    package       the name that it is about, for a virtual: who owns it, or locals that have files of it, stand alone
     named_in      the index that says where upstream keeps it (Format.locate); what that does not name is not there
     url           where upstream keeps it, if not under its own path
     beside        recorded when that document was made (Desk.beside)
@@ -237,6 +240,7 @@ class Resource:
     expected: Digest | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
     html: bool = False
+    packed: bool = False
     remember_missing: bool = True
     format: Format = field(default=Format(), repr=False)
     index: bool = False

@@ -73,14 +73,15 @@ class Sources:
         return not outdated(entry, self.shelf.clock()) and self.shelf.has(entry)
 
     def _ended(self, resource: Resource, known: Known, fill: Fill | ArtifactError | None) -> Found:
+        old = Found(resource, known.entry, epoch=known.epoch)
         if not isinstance(fill, Fill):
-            return Found(resource, known.entry, error=fill)
+            return replace(old, error=fill)
         if not fill.wait_for(Stage.SETTLED, PATIENCE if known.entry else None):
-            return Found(resource, known.entry, error=UpstreamTimeout("its upstream has not answered yet"))
+            return replace(old, error=UpstreamTimeout("its upstream has not answered yet"))
         if fill.error is not None:
             gone = isinstance(fill.error, NotFound | UpstreamDenied)  # a failure beside that takes no copy away
-            return Found(resource, None if gone else known.entry, error=fill.error)
+            return replace(old, entry=None if gone else known.entry, error=fill.error)
         if fill.entry is None:
-            return Found(resource, known.entry, error=StoreDown("what came cannot be recorded", retry_after=1))
+            return replace(old, error=StoreDown("what came cannot be recorded", retry_after=1))
         late = UpstreamUnreachable("its upstream did not answer") if fill.state == "STALE" else None
-        return Found(resource, fill.entry, error=late)
+        return replace(old, entry=fill.entry, error=late)

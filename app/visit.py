@@ -66,6 +66,7 @@ class Visits:
             raise
 
     def _run(self, fill: Fill, resource: Resource, known: Known) -> None:
+        self.fetch.upstreams.flushed(resource.repository, known.epoch)
         held = self.turns.turn(fill, resource, known)
         if held is None:
             return

@@ -84,6 +84,9 @@ class SeaweedFS(Server):
         config.write_text(json.dumps(keys), encoding="ascii")
         data = self.directory / "data"
         data.mkdir(exist_ok=True)
+        settings = self.directory / ".seaweedfs"
+        settings.mkdir(exist_ok=True)
+        (settings / "master.toml").write_text(_GROWTH, encoding="ascii")
         flags = {
             "-dir": data,
             "-ip": "127.0.0.1",
@@ -114,6 +117,8 @@ class SeaweedFS(Server):
                 return False
 
 
+# A bucket begins with one volume, not seven: forty buckets cost 4 s of CPU instead of 28, and idle 1 % instead of 20.
+_GROWTH = "[master.volume_growth]\ncopy_1 = 1\n"
 _CREDENTIALS = {"accessKey": KEY, "secretKey": SECRET}
 
 

@@ -24,7 +24,6 @@ from app.accounts.rights import Role
 from app.errors import ArtifactError, Unauthorized, UpstreamLied
 from app.stores.accounts import Trust
 
-LIFETIME = 900.0  # seconds
 LONGEST = 16 * 1024  # characters of a token
 ALGORITHMS = {"RS256": "RSA", "ES256": "EC", "EdDSA": "OKP"}  # and the kind of key that each takes (RFC 7518, 8037)
 LEEWAY = 30.0  # seconds that two clocks may differ

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from app.accounts.oidc import Issuers
 
 LOGIN = 12 * 3600.0  # seconds that a token by password lives
+EXCHANGED = 900.0  # seconds that one for a CI's own lives
 LONGEST_NAME = 254  # characters (RFC 5321, 4.5.3.1: what an address can have)
 EVERYTHING = frozenset({"admin"})  # the scopes of who may all that their user may
 
@@ -129,11 +130,11 @@ class People:
     def exchange(self, token: str, project: str) -> tuple[Token, str]:
         """A token of a project's own and its secret, for one of a CI's whose issuer the project trusts; of no more
         than 15 minutes. Raises what Issuers.claims() raises."""
-        from app.accounts import oidc  # 8 MiB a process, for those who have issuers
+        from app.accounts import oidc  # PyJWT is 3 MiB a process, for those who have issuers
 
         claims = (self._issuers or oidc.Issuers((), lambda url, named_by: b"")).claims(token)
         role = oidc.believed(claims, self.store.trusts(project, claims["iss"]))
-        return self.give(project, role, oidc.subject(claims), oidc.LIFETIME)
+        return self.give(project, role, oidc.subject(claims), EXCHANGED)
 
     def give(self, project: str, role: Role, name: str, lifetime: float) -> tuple[Token, str]:
         """A token of a project's own, for its CI."""

@@ -21,9 +21,14 @@ from app.problems import ConfigError, Problem
 STANDS_IN = "stands-in"  # for a secret, while the file is checked
 
 
+def _configured() -> Path:
+    """What `check` and `run` read, whether or not the other settings are in order yet."""
+    return Path(os.environ.get("CONFIG_PATH", "").strip() or "remotes.json")
+
+
 @click.command()
-@click.option("--output", type=click.Path(dir_okay=False, path_type=Path), default=Path("remotes.json"),
-              show_default=True, metavar="FILE")  # fmt: skip
+@click.option("--output", type=click.Path(dir_okay=False, path_type=Path), default=_configured,
+              show_default="CONFIG_PATH, else remotes.json", metavar="FILE")  # fmt: skip
 @click.option("--print", "only_print", is_flag=True, help="Print it instead.")
 @click.option("--force", is_flag=True, help="Replace a file that is there.")
 @click.option("--root", type=click.Path(exists=True, file_okay=False, path_type=Path), metavar="DIRECTORY",

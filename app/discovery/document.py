@@ -3,6 +3,7 @@ hold them."""
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from typing import Any
 from app.discovery.found import Address
 from app.formats import FORMATS
 
+_PAIR = ("client_cert", "client_key")
 _UPPER = re.compile(r"[^A-Z0-9]+")
 
 
@@ -40,11 +42,13 @@ def document(found: Iterable[Address]) -> Document:
             notes.append(f"{each.url}: {each.package} is not proxied by this version")
             continue
         name = _name(each.name, remotes)
-        remotes[name] = _remote(each, name, variables, served)
+        remotes[name] = _remote(each, name, variables, served, notes)
     return Document({"remotes": remotes}, variables, tuple(notes))
 
 
-def _remote(each: Address, name: str, variables: dict[str, str], served: set[str]) -> dict[str, Any]:
+def _remote(
+    each: Address, name: str, variables: dict[str, str], served: set[str], notes: list[str]
+) -> dict[str, Any]:
     remote: dict[str, Any] = {"package": each.package, each.key: each.url}
     serves = [host for host in each.serves if host not in served]
     served.update(serves)
@@ -59,9 +63,18 @@ def _remote(each: Address, name: str, variables: dict[str, str], served: set[str
     if each.login == "header":
         upstream["headers"] = {"Authorization": {"env": f"{prefix}_AUTHORIZATION"}}
         variables[f"{prefix}_AUTHORIZATION"] = f'"Bearer <token>" for {each.url}'
-    if each.ca_file and Path(each.ca_file).is_file():
-        upstream["ca_file"] = each.ca_file
+    upstream |= _files(each, name, notes)
     return remote | ({"upstream": upstream} if upstream else {})
+
+
+def _files(each: Address, name: str, notes: list[str]) -> dict[str, str]:
+    """What `upstream` names of those that can be read here; of a certificate and its key both or none."""
+    named = {key: file for key in ("ca_file", *_PAIR) if (file := getattr(each, key))}
+    left = {key for key, file in named.items() if not (os.access(file, os.R_OK) and Path(file).is_file())}
+    notes.extend(f"{name}: {named[key]} cannot be read here: upstream.{key} is left out" for key in sorted(left))
+    if "client_cert" not in named or not left.isdisjoint(_PAIR):
+        left.update(_PAIR)
+    return {key: file for key, file in named.items() if key not in left}
 
 
 def _name(wanted: str, taken: Iterable[str]) -> str:

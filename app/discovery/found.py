@@ -21,6 +21,8 @@ class Address:
     login: str = ""
     serves: tuple[str, ...] = ()
     ca_file: str = ""
+    client_cert: str = ""
+    client_key: str = ""
     beside: bool = False  # its clients ask the usual one, too
 
 

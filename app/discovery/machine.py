@@ -13,6 +13,7 @@ from pathlib import Path
 LARGEST = 1 << 20  # bytes of a file
 PATIENCE = 20.0  # seconds for a command
 
+Pattern = str | Path  # of names at that machine; a Path is one file, by its whole name
 Run = Callable[[Sequence[str]], str]  # what it prints; "" where it is not there, or fails
 
 
@@ -26,9 +27,13 @@ class Machine:
     run: Run
     architecture: str
 
-    def files(self, *patterns: str) -> Iterator[tuple[str, Path]]:
+    def files(self, *patterns: Pattern) -> Iterator[tuple[str, Path]]:
         """(name to show, where it is) of those there are; ~ is the home, * any name."""
         for pattern in patterns:
+            if isinstance(pattern, Path):
+                if os.access(pattern, os.F_OK) and pattern.is_file():
+                    yield str(pattern), pattern
+                continue
             base, rest = (self.home, pattern[2:]) if pattern.startswith("~/") else (self.root, pattern.lstrip("/"))
             for file in sorted(base.glob(rest)):
                 if file.is_file():

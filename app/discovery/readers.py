@@ -6,9 +6,9 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
-from app.discovery import alpine, charts, containers, debian, golang, java, node, python, redhat, rust
+from app.discovery import alpine, charts, containers, debian, golang, java, node, places, python, redhat, rust
 from app.discovery.found import Address, Found, Note, address
-from app.discovery.machine import Machine, text
+from app.discovery.machine import Machine, Pattern, text
 
 Parser = Callable[[str], Iterable[Found]]
 _PIP = "from pip._internal.models.index import PyPI; print(PyPI.simple_url)"
@@ -68,29 +68,22 @@ _ENVIRONMENT: tuple[tuple[str, Callable[[Machine], Iterable[Found]]], ...] = (
 )
 
 
-def _files(machine: Machine) -> Iterator[tuple[tuple[str, ...], Parser]]:
-    yield ("~/.config/pip/pip.conf", "~/.pip/pip.conf", "/etc/xdg/pip/pip.conf", "/etc/pip.conf"), python.pip
-    yield ("~/.config/uv/uv.toml", "/etc/uv/uv.toml"), python.uv
-    yield ("~/.npmrc", "/etc/npmrc", "/usr/etc/npmrc"), lambda told: node.npmrc(told, machine.environ)
+def _files(machine: Machine) -> Iterator[tuple[tuple[Pattern, ...], Parser]]:
+    yield places.pip(machine), python.pip
+    yield places.uv(machine), python.uv
+    yield places.npm(machine), lambda told: node.npmrc(told, machine.environ)
     yield ("/etc/apt/sources.list", "/etc/apt/sources.list.d/*.list"), debian.one_line
     yield ("/etc/apt/sources.list.d/*.sources",), debian.deb822
     known = _variables(machine)
     yield ("/etc/yum.repos.d/*.repo", "/etc/dnf/repos.d/*.repo"), lambda told: redhat.repo(told, known)
     yield ("/etc/apk/repositories", "/etc/apk/repositories.d/*.list"), alpine.repositories
-    yield ("/etc/docker/daemon.json", "~/.config/docker/daemon.json"), containers.daemon
-    yield _REGISTRIES, containers.registries
+    yield places.docker(machine), containers.daemon
+    yield places.registries(machine), containers.registries
     yield ("/etc/containerd/certs.d/*/hosts.toml",), containers.hosts
-    yield ("~/.cargo/config.toml", "~/.cargo/config"), rust.config
-    yield ("~/.config/go/env",), golang.env
+    yield places.cargo(machine), rust.config
+    yield places.go(machine), golang.env
     yield ("~/.m2/settings.xml", "/etc/maven/settings.xml"), java.settings
-    yield ("~/.config/helm/repositories.yaml",), charts.repositories
-
-
-_REGISTRIES = (
-    "~/.config/containers/registries.conf",
-    "/etc/containers/registries.conf",
-    "/etc/containers/registries.conf.d/*.conf",
-)
+    yield places.helm(machine), charts.repositories
 
 
 def _variables(machine: Machine) -> dict[str, str]:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import configparser
 import re
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 from app.discovery.found import Found, Note, address
 
 _VARIABLE = re.compile(r"\$(?:\{(\w+)\}|(\w+))")
+_FILES = (("sslcacert", "ca_file"), ("sslclientcert", "client_cert"), ("sslclientkey", "client_key"))
 _OFF = frozenset({"0", "no", "false", "off"})
 _ARCH = {"i386": "i386", "i686": "i386", "armv7l": "armhfp"}
 
@@ -37,7 +39,8 @@ def repo(text: str, known: Mapping[str, str]) -> Iterator[Found]:
 
 def _repository(section: str, parser: configparser.RawConfigParser, known: Mapping[str, str]) -> Iterator[Found]:
     login = "basic" if parser.get(section, "username", fallback="") else ""
-    certificate = parser.get(section, "sslcacert", fallback="")
+    files: dict[str, Any] = {key: parser.get(section, option, fallback="").strip() for option, key in _FILES}
+    yield from _notes(section, parser)
     for option, key in (("baseurl", "base_url"), ("metalink", "metalink"), ("mirrorlist", "mirrorlist")):
         urls = parser.get(section, option, fallback="").replace(",", " ").split()
         for number, url in enumerate(urls):
@@ -46,6 +49,14 @@ def _repository(section: str, parser: configparser.RawConfigParser, known: Mappi
                 yield Note(f"{section}: nothing here says what {_VARIABLE.search(whole)[0]} stands for")  # type: ignore[index]
                 continue
             name = f"{section}-{number + 1}" if number else section
-            yield address("rpm", whole, name, key=key, login=login, ca_file=certificate)
+            yield address("rpm", whole, name, key=key, login=login, **files)
         if urls:
             return
+
+
+def _notes(section: str, parser: configparser.RawConfigParser) -> Iterator[Note]:
+    """What is dialled otherwise here; of a proxy only that there is one, for its address may hold a secret."""
+    if parser.get(section, "proxy", fallback="").strip().lower() not in ("", "_none_"):
+        yield Note(f"{section}: its proxy is not taken over: name it in upstream.proxy")
+    if parser.get(section, "sslverify", fallback="1").strip().lower() in _OFF:
+        yield Note(f"{section}: upstream's certificate is checked here: upstream.ca_file names what by")

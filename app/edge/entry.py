@@ -1,4 +1,5 @@
-"""What an answer is a copy of: `<stamp> <repository> <percent-encoded key>`, as X-Edge-Entry and nginx's log have it.
+"""What an answer is a copy of: `<stamp> <repository> <percent-encoded key> <sha256>`, as X-Edge-Entry and nginx's log
+have it. The last is for what is counted (lines.py); a node of before does not tell it.
 
 The head of a file in nginx's cache: a binary part, "\\nKEY: <key>\\n", the response's status and header lines, an
 empty line. A client chooses most of the key, but it cannot put a line end into it.
@@ -12,7 +13,7 @@ from dataclasses import dataclass
 from urllib.parse import unquote_to_bytes
 
 _LINE = re.compile(rb"\r\nX-Edge-Entry:[ \t]*([^\r\n]*)", re.IGNORECASE)
-_ENTRY = re.compile(rb"(\d{1,18}) ([!-~]+) (\S*)")
+_ENTRY = re.compile(rb"(\d{1,18}) ([!-~]+) (\S*)(?: [0-9a-f]{64})?")
 END = b"\r\n\r\n"
 
 

@@ -1,4 +1,4 @@
-"""What nginx alone served and no node has counted yet: per repository, key, client, minute, method and status.
+"""What nginx alone served and no node has counted yet: which bytes of which entry, to whom, in which minute, and how.
 
 Rows add up until they are cut into reports, each with a number of its own. A report is sent, the same rows under the
 same number, until an answer comes, also over a restart: a node counts a number once.
@@ -115,10 +115,11 @@ def _lost(rows: Sequence[Row], reason: str) -> None:
 
 def _document(name: Name, row: list[int]) -> dict[str, Any]:
     entry, client, minute, method, status = name
-    repository, _, key = entry.decode("ascii", "replace").partition(" ")
+    repository, key, *digest = entry.decode("ascii", "replace").split(" ")
     return {
         "repository": repository,
         "key": unquote(key),
+        **({"digest": digest[0]} if digest else {}),
         "client": client.decode("ascii", "replace"),
         "minute": minute,
         "method": method.decode("ascii"),

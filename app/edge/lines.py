@@ -55,7 +55,7 @@ def counted(text: bytes) -> Counts:
 def _by_minute(found: dict[_Line, list[int]], unreadable: int) -> Counts:
     counts = Counts({}, unreadable)
     for (entry, client, at, method, status), (requests, sent) in found.items():
-        if not at.isdigit() or len(at) > 12 or entry.count(b" ") != 2 or not _answered(method, status):
+        if not at.isdigit() or len(at) > 12 or entry.count(b" ") not in (2, 3) or not _answered(method, status):
             counts.unreadable += requests
             continue
         second = int(at)

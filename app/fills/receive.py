@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -22,8 +23,15 @@ Settle = Callable[[str], None]
 CHUNK = 1 << 18  # bytes asked for at a time; a read returns as soon as there are some
 GATHER = 1 << 16  # bytes that are worth a read of their own within a large body
 SNIFFED = 16  # bytes behind white space that tell a page
+LOOKED = 1 << 10  # bytes of what begins as markup, among which its first element is looked for
 BLANK = 1 << 16  # bytes of white space after which it is no page
 HTML = (b"<!doctype html", b"<html")
+_BOM = b"\xef\xbb\xbf"
+_FIRST = re.compile(
+    rb"(?:(?:<!--.*?-->|<\?.*?\?>)\s*)*+<(?:!doctype\s+html|html|head|body|meta|script|title)(?![\w:.-])",
+    re.DOTALL | re.IGNORECASE,
+)
+_MARKUP = re.compile(r".*\.(?:ftl|jspx?|svg|vm|xht|xhtml|xml|xslt?)", re.DOTALL)  # any element may be their first
 
 
 def head_of(resource: Resource, download: Download) -> Head:
@@ -44,8 +52,30 @@ def refuse_html(resource: Resource, headers: Mapping[str, str], start: bytes = b
     if resource.html:
         return
     declared = (headers.get("Content-Type") or "").partition(";")[0].strip().lower()
-    if declared in ("text/html", "application/xhtml+xml") or start.lstrip()[:SNIFFED].lower().startswith(HTML):
+    if declared in ("text/html", "application/xhtml+xml") or _is_page(resource, start):
         raise UpstreamLied("upstream answered with an HTML page instead of the file")
+
+
+def _markup(start: bytes) -> bytes:
+    """How a body begins that may be markup, without what no reader of that minds."""
+    return start.lstrip().removeprefix(_BOM).lstrip()[:LOOKED]
+
+
+def _is_page(resource: Resource, start: bytes) -> bool:
+    if start.lstrip()[:SNIFFED].lower().startswith(HTML):
+        return True
+    if resource.expected is not None:  # that tells what it is
+        return False
+    looked = _markup(start)
+    if resource.packed:
+        return looked.startswith(b"<")
+    return _FIRST.match(looked) is not None and not _MARKUP.fullmatch(resource.path)
+
+
+def _undecided(start: bytes) -> bool:
+    """Whether more of a body may tell that it is a page."""
+    looked = _markup(start)
+    return len(start) < BLANK and len(looked) < (LOOKED if looked.startswith(b"<") else SNIFFED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +95,7 @@ def receive(fill: Fill, resource: Resource, download: Download, receipt: Receipt
     """
     head = head_of(resource, download)
     chunk = download.read(CHUNK)
-    while chunk and len(chunk) < BLANK and len(chunk.lstrip()) < SNIFFED and (more := download.read(CHUNK)):
+    while chunk and not resource.html and _undecided(chunk) and (more := download.read(CHUNK)):
         chunk += more
     refuse_html(resource, download.headers, chunk)
     count = partial(metrics.received, resource.repository.name)

@@ -82,6 +82,13 @@ FILE = rule(
     r"|zck|zip|zst)"
 )
 ANYTHING = rule(r".*", html=True)
+# Files whose first bytes are known, and never "<". Of a tar, an image of a disk and the like they can be anything;
+# and lists of XML are said to be packed by servers that unpack them on the way.
+_PACKED = re.compile(
+    r".*(?<!\.xml)\.(?:7z|adb|apk|appimage|bz2|conda|crate|crx|deb|drpm|egg|exe|gem|gz|jar|lz4|msi|nupkg|rpm|snap|sqlite"
+    r"|tbz2|tgz|txz|udeb|vsix|war|wasm|whl|xz|zck|zip|zst)",
+    re.DOTALL,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +116,7 @@ class PathRules(Format):
             ttl=repository.immutable_ttl if immutable else repository.mutable_ttl,
             expected=_digest(match),
             html=found.html,
+            packed=_PACKED.fullmatch(ask.path) is not None,
             remember_missing=found.remember_missing,
             format=self,
             index=found.index,

@@ -1,8 +1,10 @@
 """cargo: a sparse index, and the crates that it lists, wherever upstream keeps them.
 
     config.json                                              made: where crates and the API are, on this server
-    1/a, 2/ab, 3/a/abc, ab/cd/abcdef                         a crate's versions, one a line; merged in a virtual
+    1/a, 2/ab, 3/a/abc, ab/cd/abcdef                         a crate's versions, one a line; merged in a virtual,
+                                                             without what patterns refuse
     api/v1/crates/<crate>/<version>/<sha256>/download        a crate; clients know its digest from the index
+    api/v1/crates/<crate>/<version>/download                 the same, for who knows no digest: the index tells it
     api/v1/crates?q=...                                      search, where upstream has it
 
 `owned` names crates in lower case with dashes: the_Crate is the-crate.
@@ -32,10 +34,12 @@ LARGEST = 64 << 20  # bytes of one crate's versions; the longest public ones hav
 _LONGEST = 8 << 20  # bytes of one version
 _LARGEST_CONFIG = 64 << 10
 _UPSTREAMS = f"{CONFIG}\x1fupstream"  # the key of upstream's own; no client's path has that character
+_ALLOWED = "\x1fallowed"  # the end of the key of what patterns leave of an index file
 _PRIVATE = f"{CONFIG}\x1fprivate"  # the key of one that has cargo send its token everywhere
 _NAME, _VERSION = r"[A-Za-z0-9_-]{1,64}", r"[0-9A-Za-z.+-]{1,255}"
 _INDEX = re.compile(r"(?:[12]|3/[A-Za-z0-9_-]|[A-Za-z0-9_-]{2}/[A-Za-z0-9_-]{2})/(?P<name>[A-Za-z0-9_-]{1,64})")
 _CRATE = re.compile(rf"{SEARCH}/(?P<crate>{_NAME})/(?P<version>{_VERSION})/(?P<digest>[0-9a-f]{{64}})/download")
+_USUAL = re.compile(rf"{SEARCH}/(?P<crate>{_NAME})/(?P<version>{_VERSION})/download")
 _Read = TypeVar("_Read")
 
 _TEXTS, _NUMBERS = frozenset({"q", "sort"}), frozenset({"page", "per_page"})
@@ -57,6 +61,13 @@ class _Cargo(PathRules):
         found = super().resolve(repository, ask)
         if repository.kind is not Kind.REMOTE:
             return found
+        if repository.immutable_patterns and _INDEX.fullmatch(ask.path):
+            said = "cargo: what the patterns allow"
+            return made(self, repository, f"{ask.path}{_ALLOWED}", ask.path, (found,), said)
+        if usual := _USUAL.fullmatch(ask.path):
+            crate = usual["crate"].lower()
+            index = self._plain(repository, f"{prefix(crate)}/{crate}")
+            return made(self, repository, ask.path, ask.path, (index,), "cargo: the crate that the index lists")
         if ask.path == SEARCH:
             query = canonical(ask.query, _TEXTS, _NUMBERS)
             found = replace(found, key=f"{SEARCH}?{query}", query=query)
@@ -82,7 +93,7 @@ class _Cargo(PathRules):
 
     def named(self, path: str) -> str:
         """See Format."""
-        crate, index = _CRATE.fullmatch(path), _INDEX.fullmatch(path)
+        crate, index = _CRATE.fullmatch(path) or _USUAL.fullmatch(path), _INDEX.fullmatch(path)
         return normalised(crate["crate"] if crate else index["name"] if index else "")
 
     def read(self, resource: Resource, body: BinaryIO) -> Reading:
@@ -102,8 +113,27 @@ class _Cargo(PathRules):
             return Located(f"{api.rstrip('/')}/{SEARCH}?{resource.query}") if isinstance(api, str) and api else None
         return Located(_download(config["dl"], match), Digest("sha256", match["digest"]))
 
+    def lists(self, resource: Resource) -> Sequence[Resource]:
+        """See Format: none, for a crate's path says which bytes it has."""
+        return ()
+
+    def needs(self, resource: Resource, found: Sequence[Found]) -> Sequence[Resource]:
+        """See Format: of a crate, that under its digest."""
+        usual = _USUAL.fullmatch(resource.path)
+        if usual is None or len(found) > 1:
+            return ()
+        for _, name, version, digest in _of(found[0], _versions):
+            if version == usual["version"] and normalised(name) == resource.package:
+                path = f"{SEARCH}/{name}/{version}/{digest}/download"
+                if not _CRATE.fullmatch(path):
+                    raise ValueError("the index lists a crate under no sha256")
+                return (self.resolve(resource.repository, Ask("GET", resource.repository.name, path)),)
+        raise NotFound("the index of upstream does not list this crate", upstream_status=404)
+
     def make(self, resource: Resource, found: Sequence[Found], desk: Desk) -> Made:
         """config.json with this server's addresses; a crate's lines, of the same version the first member's."""
+        if _USUAL.fullmatch(resource.path):
+            return _crate(found[-1], desk)
         if resource.path == CONFIG:
             configs = [_of(each, _config) for each in found if each.file is not None]
             more: dict[str, object] = {"api": HERE} if any(each.get("api") for each in configs) else {}
@@ -117,7 +147,7 @@ class _Cargo(PathRules):
                 may = partial(allows, each.resource.repository)
                 _of(each, partial(_merge, resource.package, may, seen, desk))
         if not seen:
-            raise NotFound("no member has such a crate", code="file_not_found")
+            raise NotFound("there is no such crate, or none that may be had", code="file_not_found")
         return Made("text/plain; charset=utf-8")
 
 
@@ -152,6 +182,14 @@ def _of(found: Found, read: Callable[[BinaryIO], _Read]) -> _Read:
         return read(found.file)
     except ValueError as error:
         raise ValueError(f"{found.resource.repository.name}: {error}") from error
+
+
+def _crate(found: Found, desk: Desk) -> Made:
+    if found.file is None or found.entry is None:
+        raise found.error or NotFound("upstream has no such crate", upstream_status=404)
+    while data := found.file.read(1 << 16):
+        desk.write(data)
+    return Made(found.entry.content_type)
 
 
 def _config(body: BinaryIO) -> dict[str, Any]:
@@ -200,6 +238,7 @@ CARGO = _Cargo(
         rule(r"config\.json", "where crates are", own=True, index=True),
         rule(_INDEX.pattern, "a crate's versions", own=True, index=True),
         rule(_CRATE.pattern, "a crate, under its digest", immutable=True),
+        rule(_USUAL.pattern, "a crate, whose digest the index tells", own=True),
         rule(SEARCH, "a search", own=True, remember_missing=False),
     ),
     merged=True,

@@ -1,6 +1,6 @@
 """Go modules: a version's files never change; which versions there are does; the checksum database passes through.
 
-    <module>/@v/list                          one version a line; merged in a virtual
+    <module>/@v/list                          one version a line; merged in a virtual, without what patterns refuse
     <module>/@latest                          what to use where list is empty; the newest of all members' in a virtual
     <module>/@v/<version>.info, .mod, .zip    a version
     <module>/@v/<branch or commit>.info       what that is at present
@@ -24,12 +24,13 @@ from typing import BinaryIO, TypeVar
 
 from app.errors import NotFound
 from app.formats.base import PathRules, allows, rule
-from app.formats.virtual import merged
-from app.resource import Ask, Desk, Found, Kind, Made, Reading, Repository, Resource
+from app.formats.virtual import made, merged
+from app.resource import Ask, Desk, Found, Kind, Located, Made, Reading, Repository, Resource
 
 LARGEST = 8 << 20  # bytes of a list; the longest ones have some thousand versions
 _LARGEST_INFO = 1 << 16
 
+_ALLOWED = "\x1fallowed"  # the end of a key; no client's path has that character
 _MERGED = re.compile(r".+/(?:@v/list|@latest)")
 _MODULE = re.compile(r"(?P<module>.+)/(?:@v/[^/]+|@latest)")
 _LOOKUP = re.compile(r"sumdb/.+/lookup/(?P<module>[^@]+)@[^/]+")
@@ -57,17 +58,20 @@ class _Go(PathRules):
         if _MODULE.fullmatch(ask.path) and not _SPELT.fullmatch(ask.path):
             raise NotFound("in a module's path capital letters are written !x (go.dev/ref/mod, GOPROXY protocol)")
         if repository.kind is Kind.VIRTUAL and _MERGED.fullmatch(ask.path):
-            here = super().resolve
-            return merged(
-                self, repository, ask.path, ask.path, lambda part: here(part, Ask("GET", part.name, ask.path))
-            )
+            return merged(self, repository, ask.path, ask.path, lambda part: self._plain(part, ask.path))
         found = super().resolve(repository, ask)
+        if repository.kind is Kind.REMOTE and repository.immutable_patterns and _MERGED.fullmatch(ask.path):
+            return made(self, repository, f"{ask.path}{_ALLOWED}", ask.path, (found,), "go: what the patterns allow")
         return replace(found, whole=found.index and not ask.path.endswith(".zip"))
+
+    def _plain(self, repository: Repository, path: str) -> Resource:
+        """As upstream, or the local repository, has it."""
+        return super().resolve(repository, Ask("GET", repository.name, path))
 
     def named(self, path: str) -> str:
         """See Format: the module's path as it is imported, with its capital letters."""
         found = _MODULE.fullmatch(path) or _LOOKUP.fullmatch(path)
-        return _ESCAPE.sub(lambda match: match[1].upper(), found["module"]) if found else ""
+        return _unescaped(found["module"]) if found else ""
 
     def read(self, resource: Resource, body: BinaryIO) -> Reading:
         """See Format: a list of versions, what a version is, or its files."""
@@ -80,6 +84,18 @@ class _Go(PathRules):
             _described(body)
         return Reading()
 
+    def lists(self, resource: Resource) -> Sequence[Resource]:
+        """See Format: of a version's file, the module's versions."""
+        (module, named, _), member = resource.path.rpartition("/@v/"), resource.repository
+        if not named or member.kind is not Kind.REMOTE:
+            return ()
+        return (self._plain(member, f"{module}/@v/list"),)
+
+    def locate(self, resource: Resource, index: BinaryIO) -> Located | None:
+        """See Format: whether the version is there."""
+        version = _unescaped(resource.path.rpartition("/")[2].rpartition(".")[0])
+        return Located(resource.path) if version in _versions(index) else None
+
     def make(self, resource: Resource, found: Sequence[Found], desk: Desk) -> Made:
         """Every version once, in the order in which members name them (the go command sorts them itself); or of what
         members call the newest, what the go command would choose."""
@@ -91,9 +107,13 @@ class _Go(PathRules):
         newest = ((each, said) for each in found for said in _said(each, lambda file: [_described(file)]))
         latest = [said for each, said in newest if _allowed(each, said[0])]
         if not latest:
-            raise NotFound("no member may bring its newest version of that module", code="file_not_found")
+            raise NotFound("nobody may bring the newest version of that module", code="file_not_found")
         desk.write(max(latest, key=lambda each: newer(each[0]))[1])  # of two that are the same, the first member's
         return Made("application/json")
+
+
+def _unescaped(text: str) -> str:
+    return _ESCAPE.sub(lambda match: match[1].upper(), text)
 
 
 def newer(version: str) -> _Order:

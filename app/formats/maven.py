@@ -25,8 +25,9 @@ from typing import BinaryIO
 
 from app.errors import NotFound
 from app.formats.base import PathRules, allows, checksum, rule
-from app.formats.maven_metadata import Fields, Metadata, allowed, merge, read
-from app.formats.maven_paths import SUMS, coordinates, group_of, is_metadata, summed
+from app.formats.maven_metadata import Fields, Metadata, allowed, lists, merge, read
+from app.formats.maven_paths import SUMS, coordinates, group_of, is_metadata, listed_in, summed
+from app.formats.maven_xml import texts
 from app.formats.virtual import merged
 from app.repository import owns
 from app.resource import (
@@ -39,6 +40,7 @@ from app.resource import (
     Headers,
     Kind,
     Literal,
+    Located,
     Made,
     Reading,
     Repository,
@@ -59,6 +61,8 @@ _HEX = re.compile(
     rb"(?<![0-9A-Fa-f])(?:[0-9A-Fa-f]{32}|[0-9A-Fa-f]{40}|[0-9A-Fa-f]{64}|[0-9A-Fa-f]{128})(?![0-9A-Fa-f])"
 )
 _Told = tuple[Repository, Metadata]
+_CATALOG = "archetype-catalog.xml"
+_LARGEST = 256 << 20  # bytes of it; the largest known has 15 MB
 _SUM = 4096  # bytes of a checksum's file; some name the file behind it
 
 
@@ -108,11 +112,13 @@ class Maven(PathRules):
         return tuple(checksums(kept).items())
 
     def read(self, resource: Resource, body: BinaryIO) -> Reading:
-        """See Format: metadata, or a checksum."""
+        """See Format: metadata, a list of archetypes, or a checksum."""
         if is_metadata(resource.path):
             read(body)
             body.seek(0)
             return Reading(kept=told(sums(iter(lambda: body.read(PIECE), b""))))
+        if resource.path == _CATALOG:
+            tuple(texts(body, "archetype-catalog", frozenset(), _LARGEST))
         if summed(resource.path) and not _HEX.search(body.read(_SUM)):
             raise ValueError("is no checksum")
         return Reading()
@@ -125,6 +131,15 @@ class Maven(PathRules):
             body.seek(0)
             value = sums(iter(lambda: body.read(PIECE), b""))[algorithm]
         return Literal(value.encode(), "text/plain")
+
+    def lists(self, resource: Resource) -> Sequence[Resource]:
+        """See Format: of a release the artifact's metadata, of a snapshot's build the snapshot's."""
+        path, member = listed_in(resource.path), resource.repository
+        return (self._metadata(member, path),) if path and member.kind is Kind.REMOTE else ()
+
+    def locate(self, resource: Resource, index: BinaryIO) -> Located | None:
+        """See Format: whether the version, or the build, is there."""
+        return Located(resource.path) if lists(read(index), resource.path) else None
 
     def make(self, resource: Resource, found: Sequence[Found], desk: Desk) -> Made:
         """See Format: what all members' metadata says."""
@@ -205,7 +220,8 @@ MAVEN: Format = Maven(
     (
         rule(r"(?:.*/)?maven-metadata\.xml", "which versions there are", own=True, index=True),
         rule(r"(?:.*/)?maven-metadata\.xml\.asc", "a signature of metadata", own=True),
-        rule(r"archetype-catalog\.xml(?:\.[a-z0-9]+)?|\.index/.+", "a list of everything", own=True),
+        rule(re.escape(_CATALOG), "a list of all archetypes", own=True, index=True),
+        rule(r"archetype-catalog\.xml\.[a-z0-9]+|\.index/.+", "a list of everything", own=True),
         rule(
             rf"{_SNAPSHOT}[^/]+-[0-9]{{8}}\.[0-9]{{6}}-[0-9]+[.-][^/]+{_SUMMED}",
             "a checksum",

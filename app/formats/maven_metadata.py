@@ -78,6 +78,18 @@ def read(file: BinaryIO) -> Metadata:
     return found
 
 
+def lists(said: Metadata, path: str) -> bool:
+    """Whether a document says that there is the version, or the build of a snapshot, that a file is of."""
+    directory, _, name = path.rpartition("/")
+    home, _, version = directory.rpartition("/")
+    if not version.endswith(SNAPSHOT):
+        return version in said.versions
+    stamp, number = said.said.get(f"{_SNAPSHOT}/timestamp", ""), said.said.get(f"{_SNAPSHOT}/buildNumber", "")
+    newest = f"{version.removesuffix(SNAPSHOT)}{stamp}-{number}"
+    stem, builds = home.rpartition("/")[2], [f"{newest}-", f"{newest}.", *map(_file_name, said.files)]
+    return any(name.startswith(f"{stem}-{each}") for each in builds)
+
+
 def allowed(path: str, said: Metadata, may: Named) -> Metadata | None:
     """Of a member's document at `path` what its patterns let it bring; None where that is nothing of what it says.
 

@@ -28,6 +28,14 @@ def is_metadata(path: str) -> bool:
     return path.rpartition("/")[2] == METADATA
 
 
+def listed_in(path: str) -> str:
+    """The maven-metadata.xml that tells of an artifact's file: the artifact's, or the snapshot's; "" for none."""
+    directory = path.rpartition("/")[0]
+    home, _, version = directory.rpartition("/")
+    place = directory if version.endswith(SNAPSHOT) else home
+    return f"{place}/{METADATA}" if place and not is_metadata(path) else ""
+
+
 def group_of(path: str) -> str:
     """The group, with dots, whose plugins a maven-metadata.xml may name."""
     return ".".join(path.split("/")[:-1])

@@ -20,9 +20,9 @@ _ENCODING = re.compile(rb"""<\?xml[^>]{0,64}\sencoding\s*=\s*["']([A-Za-z0-9._-]
 Tree = str | Iterable[tuple[str, "Tree"]]
 
 
-def texts(file: BinaryIO, root: str, wanted: frozenset[str]) -> Iterator[tuple[str, str]]:
+def texts(file: BinaryIO, root: str, wanted: frozenset[str], most: int = LARGEST) -> Iterator[tuple[str, str]]:
     """(path, text) of the elements whose path below the root is wanted ("parent/version"), in their order, and
-    (path, "") of a wanted element that holds elements.
+    (path, "") of a wanted element that holds elements; of `most` bytes.
 
     Raises ValueError, whose text goes on after "the document", where it is no XML with that root.
     """
@@ -30,8 +30,8 @@ def texts(file: BinaryIO, root: str, wanted: frozenset[str]) -> Iterator[tuple[s
     try:
         while piece := file.read(PIECE):
             read += len(piece)
-            if read > LARGEST:
-                raise ValueError(f"is longer than {LARGEST >> 20} MiB")
+            if read > most:
+                raise ValueError(f"is longer than {most >> 20} MiB")
             yield from reader.feed(piece)
         yield from reader.feed(b"", final=True)
     except expat.ExpatError as error:

@@ -82,6 +82,7 @@ class _Npm(PathRules):
     """Documents by what is asked for, tarballs as they are."""
 
     __slots__ = ()
+    edition = 2
 
     def resolve(self, repository: Repository, ask: Ask) -> Resource:
         """See Format. Raises NotFound for what no registry has."""
@@ -202,10 +203,16 @@ class _Npm(PathRules):
         """See Format."""
         return located(self.named(resource.path), resource.path, index)
 
+    def lists(self, resource: Resource) -> Sequence[Resource]:
+        """See Format: either form of the package's document."""
+        if resource.named_in is None:
+            return ()
+        return resource.named_in, self._source(self.named(resource.path), FULL)(resource.repository)
+
     def make(self, resource: Resource, found: Sequence[Found], desk: Desk) -> Made:
         """See Format."""
         package = self.named(resource.path)
-        brought = [(each, document) for each in found if (document := _brought(package, resource, each)) is not None]
+        brought = [(each, document) for each in found if (document := _brought(package, each)) is not None]
         there, documents = [each for each, _ in brought], [document for _, document in brought]
         if not documents:
             raise NotFound("no version is left of that package", code="file_not_found")
@@ -226,17 +233,17 @@ def _scoped(repository: Repository, path: str) -> str:
     return f"{known.rstrip('/')}/{base}/@{quote(rest).replace('/', '%2F')}" if rest and known else ""
 
 
-def _brought(package: str, resource: Resource, found: Found) -> Document | None:
-    """What a source has; to a virtual, without the versions whose tarballs a member's patterns refuse. None where
-    there is nothing, or all of it is refused."""
+def _brought(package: str, found: Found) -> Document | None:
+    """What a source has, without the versions whose tarballs its patterns refuse. None where there is nothing, or all
+    of it is refused."""
     repository = found.resource.repository
     if found.file is None:
         return None
     document = read(repository.name, found.file)
-    if resource.repository.kind is not Kind.VIRTUAL or not document.versions:
+    if not repository.immutable_patterns or not document.versions:
         return document
     left = [each for each in document.versions if allows(repository, f"{package}/-/{file_name(package, each)}")]
-    return replace(document, versions=left) if left else None
+    return replace(document, versions=left, hidden={*document.versions}.difference(left)) if left else None
 
 
 def _is_short(found: Found) -> bool:

@@ -16,12 +16,13 @@ import contextlib
 import json
 import re
 import urllib.parse
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, BinaryIO
 
 from app.errors import NotFound
 from app.formats.base import checksum
+from app.formats.helm_versions import precedence
 from app.formats.npm_json import Reader, Value, members, replaced
 from app.paths import quote
 from app.resource import HERE, Desk, Digest, Located
@@ -31,19 +32,21 @@ MOST_MEMBERS, LARGEST = 1_000, 12 << 20  # of what a document says beside its ve
 _ESCAPED = json.dumps(HERE)[1:-1]
 _URL = re.compile(r'"tarball"[ \t\r\n]*:[ \t\r\n]*("[^"\\]*")')
 _NONE = Value({}, "")
-_VERSIONS, _TAGS, _TIME, _MODIFIED = "versions", "dist-tags", "time", "modified"
+_VERSIONS, _TAGS, _LATEST, _TIME, _MODIFIED = "versions", "dist-tags", "latest", "time", "modified"
 _VERSION = re.compile(r"[^/\\\x00-\x1f\x7f-\x9f\ud800-\udfff]{1,256}")  # what can be part of a file's name
 _ALGORITHMS = ("sha512", "sha384", "sha256", "sha1")  # the strongest first
 
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """One member's document, its file to be read again: what it says beside its versions, and which these are."""
+    """One member's document, its file to be read again: what it says beside its versions, which these are, and which
+    nobody is told of."""
 
     repository: str
     file: BinaryIO
     said: Mapping[str, Value]
     versions: Sequence[str]
+    hidden: Collection[str] = ()
 
     def fields(self, name: str) -> dict[str, Value]:
         """The members of an object that it has under that name; none where it has no such object."""
@@ -78,7 +81,7 @@ def _read(reader: Reader) -> tuple[Mapping[str, Value], Sequence[str]]:
         found = reader.value()
         if isinstance(found.said, dict) and len(found.said) > 2 * MOST_VERSIONS:
             raise ValueError(f"says more than {2 * MOST_VERSIONS} things of one sort")
-        said[name] = replace(found, said=_brief(found.said))
+        said[name] = replace(found, said=found.said if isinstance(found.said, str) else None)  # its text has the rest
         size += len(found.text)
         if size > LARGEST:
             raise ValueError(f"has more than {LARGEST} characters beside its versions")
@@ -86,11 +89,6 @@ def _read(reader: Reader) -> tuple[Mapping[str, Value], Sequence[str]]:
     if "name" not in said and _VERSIONS not in said:
         raise ValueError("has neither a name nor versions")
     return said, versions
-
-
-def _brief(said: Any) -> Any:
-    """What is remembered of it beside its text."""
-    return said if isinstance(said, str) else None
 
 
 def _versions(reader: Reader) -> Sequence[str]:
@@ -156,7 +154,7 @@ def _names(documents: Sequence[Document]) -> Sequence[str]:
 def _said(name: str, documents: Sequence[Document], chosen: Mapping[str, int]) -> str:
     if name == _TAGS:
         return _object(_tags(documents, chosen))
-    if name == _TIME and len(documents) > 1:
+    if name == _TIME and (len(documents) > 1 or documents[0].hidden):
         return _object(_times(documents, chosen))
     if name == _MODIFIED:
         return max((each.said[name] for each in documents if name in each.said), key=_text).text
@@ -164,13 +162,22 @@ def _said(name: str, documents: Sequence[Document], chosen: Mapping[str, int]) -
 
 
 def _tags(documents: Sequence[Document], chosen: Mapping[str, int]) -> dict[str, Value]:
-    """Each tag as the first says that has it, and has it of a version that is there."""
+    """Each tag as the first says that has it, and has it of a version that is there; but `latest`, which is what is
+    installed where nobody names a version, is the newest that any calls so, or has where that is hidden."""
     tags: dict[str, Value] = {}
     for each in documents:
-        for tag, version in each.fields(_TAGS).items():
-            if _text(version) in chosen:
-                tags.setdefault(tag, version)
+        said = each.fields(_TAGS)
+        there = {tag: version for tag, version in said.items() if _text(version) in chosen}
+        if _LATEST in said and _LATEST not in there:
+            releases = [version for version in each.versions if precedence(version)[1]] or each.versions
+            there |= _newest(*(Value(version, json.dumps(version)) for version in releases))
+        tags = {**there, **tags, **_newest(tags.get(_LATEST), there.get(_LATEST))}
     return tags
+
+
+def _newest(*versions: Value | None) -> dict[str, Value]:
+    found = max(filter(None, versions), key=lambda each: precedence(_text(each)), default=None)
+    return {} if found is None else {_LATEST: found}
 
 
 def _times(documents: Sequence[Document], chosen: Mapping[str, int]) -> dict[str, Value]:
@@ -179,7 +186,7 @@ def _times(documents: Sequence[Document], chosen: Mapping[str, int]) -> dict[str
     times: dict[str, Value] = {}
     for number, said in enumerate(found):
         for name, moment in said.items():
-            if chosen.get(name, number) == number:
+            if chosen.get(name, number) == number and (name in chosen or name not in documents[number].hidden):
                 times.setdefault(name, moment)
     for name, which in (("created", min), (_MODIFIED, max)):
         if moments := [said[name] for said in found if name in said]:

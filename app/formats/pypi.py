@@ -77,6 +77,7 @@ class PyPI(PathRules):
     """Pages by what is asked for, files as they are."""
 
     __slots__ = ()
+    edition = 2
 
     def resolve(self, repository: Repository, ask: Ask) -> Resource:
         """See Format; Moved where a page's address has another spelling (PEP 503)."""
@@ -139,11 +140,12 @@ class PyPI(PathRules):
             return Made("text/plain; charset=utf-8")
         variant = resource.key.removeprefix(resource.path).partition("\x1f")[0]
         kind = next(each for each, name in VARIANTS.items() if name == variant)
+        written = Made(f"{HTML}; charset=utf-8" if kind == HTML else kind)
         if project := self.named(resource.path):
             page(project, found, desk, as_json=kind == JSON_V1)
         else:
-            root(resource.repository, found, desk, as_json=kind == JSON_V1)
-        return Made(f"{HTML}; charset=utf-8" if kind == HTML else kind)
+            root(resource.repository, found, desk, written, as_json=kind == JSON_V1)
+        return written
 
     # -- what a path is ---------------------------------------------------------------------------------------
 
@@ -172,11 +174,10 @@ class PyPI(PathRules):
         return replace(found, headers={"Accept": ACCEPT}, url=_own_url(repository, path), listing=listing)
 
     def _older(self, repository: Repository, path: str) -> Resource:
+        """It is beside an index, and nobody sees it before it is judged."""
         found = super().resolve(repository, Ask("GET", repository.name, path))
-        base = repository.base_urls[0].rstrip("/")
-        above, _, last = base.rpartition("/")
-        url = f"{above}/{paths.quote(path)}" if last in _INDEXES else ""
-        return replace(found, url=url, whole=True)  # nobody sees it before it is judged
+        above = tuple(_above(each) for each in repository.base_urls)
+        return replace(found, repository=replace(repository, base_urls=above), whole=True)
 
     def _file(self, repository: Repository, path: str) -> Resource:
         """What is beside a file is had by whoever may have that."""
@@ -229,6 +230,12 @@ def _known(path: str) -> str | None:
     project = normalised(found["project"])
     start, end = found.span("project")
     return f"{path[:start]}{project}{path[end:]}" if is_project(project) else None
+
+
+def _above(base: str) -> str:
+    """What an index is below, of a base URL that is the index's own; else that itself."""
+    above, _, last = base.rstrip("/").rpartition("/")
+    return above if last in _INDEXES else base
 
 
 def _own_url(repository: Repository, path: str) -> str:

@@ -8,22 +8,23 @@ from __future__ import annotations
 import codecs
 import re
 import urllib.parse
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Generator, Iterator, Mapping
 from html.parser import HTMLParser
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 _PIECE = 1 << 14  # bytes that are parsed at a time
 _LARGEST = 1 << 16  # characters of one element's tag, or of a comment
 _TEXT = 1 << 10  # characters of a link's text, and of a heading, that are looked at
+_LONGEST = 1 << 10  # characters of a link that has its end in the next piece
+_BEGINS = '<a href="'
+_PLAIN = re.compile(rf"""\s*{_BEGINS}([^"&<>]*)">([^&<>]*)</a>(?:\s*<br ?/?>)?\s*""")
 _HEADINGS = ("title", "h1", "h2")
 _SAYS_SO = re.compile(r"links for|simple index|index of|package index|simple repository", re.IGNORECASE)
 
 Attributes = Mapping[str, str | None]
 
 
-@dataclass(frozen=True, slots=True)
-class Anchor:
+class Anchor(NamedTuple):
     """A link: `url` as the page's base element makes it, else as it is written; `text` without white space around."""
 
     url: str
@@ -40,6 +41,7 @@ class Page(HTMLParser):
         self.base = ""
         self.metas: list[tuple[str, str]] = []  # of names that begin with "pypi:"
         self.declared = False  # that it is an index
+        self.marked = False  # it has an element
         self.asks = False  # it has a form, or asks for a password
         self.password = False
         self._found: list[Anchor] = []
@@ -51,18 +53,41 @@ class Page(HTMLParser):
     def anchors(self, body: BinaryIO) -> Iterator[Anchor]:
         """Its links, in their order. Raises ValueError where it is more than a page can be."""
         decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
+        rest = ""
         while piece := body.read(_PIECE):
-            self.feed(decoder.decode(piece))
+            rest = yield from self._read(rest + decoder.decode(piece))
             if len(self.rawdata) > _LARGEST:
                 raise ValueError("has an HTML element without an end")
-            yield from self._taken()
+        self.feed(rest)
         self.close()
         self._ended()
         yield from self._taken()
 
+    def _read(self, text: str) -> Generator[Anchor, None, str]:
+        """Its links, and what of it is to be read with more. Links that have but a target and a text, of which the
+        largest pages consist, are read as such, everything else by HTMLParser."""
+        at = 0
+        while at < len(text) and self._between():
+            while found := _PLAIN.match(text, at):
+                self.marked, at = True, found.end()
+                yield Anchor(self._below(found[1].strip()), {"href": found[1]}, found[2][:_TEXT].strip())
+            until = text.find(_BEGINS, at + 1)
+            if until < 0 and len(text) - at < _LONGEST:
+                return text[at:]
+            self.feed(text[at:until] if until >= 0 else text[at:])
+            at = until if until >= 0 else len(text)
+            yield from self._taken()
+        self.feed(text[at:])
+        yield from self._taken()
+        return ""
+
+    def _between(self) -> bool:
+        """Whether what comes next stands for itself: it is in no element, comment or text that is not at its end."""
+        return not self.rawdata and self.cdata_elem is None and self._open is None and not self._heading
+
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         """See HTMLParser; the first attribute of a name counts, as to browsers."""
-        said = dict(reversed(attrs))
+        self.marked, said = True, dict(reversed(attrs))
         if tag == "a":
             self._ended()
             self._open = said

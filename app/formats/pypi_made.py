@@ -23,7 +23,7 @@ from app.formats.pypi_names import normalised
 from app.formats.pypi_pages import File, Listed, Project, project_html, project_json, root_html, root_json
 from app.formats.pypi_read import Head, files, head, names
 from app.repository import owns
-from app.resource import Desk, Found, Repository
+from app.resource import Desk, Found, Kind, Made, Repository
 
 _DIRECTORY = 8 << 20  # bytes of a wheel's directory
 _METADATA = 8 << 20  # bytes
@@ -40,9 +40,12 @@ def page(project: str, found: Sequence[Found], desk: Desk, *, as_json: bool) -> 
     _write(desk, project_json(said) if as_json else project_html(said))
 
 
-def root(repository: Repository, found: Sequence[Found], desk: Desk, *, as_json: bool) -> None:
-    """The list of all projects. Raises ValueError as page()."""
+def root(repository: Repository, found: Sequence[Found], desk: Desk, made: Made, *, as_json: bool) -> None:
+    """The list of all projects, shown where it is one remote's, whose list was read when it was stored. Raises
+    ValueError as page()."""
     given = _sources(found)
+    if repository.kind is Kind.REMOTE:
+        desk.show(made)
     meta = _meta(list(_heads(given, "projects")))
     listed = _names(repository.parts or (repository,), given)
     _write(desk, root_json(listed, meta) if as_json else root_html(listed, meta))
@@ -112,13 +115,14 @@ def _names(parts: Sequence[Repository], given: Sequence[Source]) -> Iterator[Lis
     for repository, body in given:
         body.seek(0)
         with _naming(repository):
+            if not merging:
+                yield from names(body)
+                continue
             for each in names(body):
-                name = normalised(each.name) if merging else ""
-                if name in seen or not _may_name(repository, owning, name):
-                    continue
-                if merging:
+                name = normalised(each.name)
+                if name not in seen and _may_name(repository, owning, name):
                     seen.add(name)
-                yield each
+                    yield each
 
 
 def _may_name(repository: Repository, owning: Sequence[Repository], name: str) -> bool:

@@ -12,7 +12,10 @@ import urllib.parse
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from types import MappingProxyType
+from typing import NamedTuple
 
+_ENCODER = json.JSONEncoder(separators=(",", ":"), allow_nan=False)
 VERSION = "1.1"  # of the API: what PEP 700 added to 1.0
 _OURS: Mapping[str, object] = {"api-version": VERSION}
 
@@ -49,20 +52,20 @@ class Project:
     more: Mapping[str, object] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Listed:
+class Listed(NamedTuple):
     """A project in the list of all; `more` is what else a JSON page says of it."""
 
     name: str
-    more: Mapping[str, object] = field(default_factory=dict)
+    more: Mapping[str, object] = MappingProxyType({})
 
 
 def project_json(project: Project) -> Iterator[bytes]:
-    """PEP 691 and 700."""
-    head: dict[str, object] = {"meta": project.meta, "name": project.name}
+    """PEP 691 and 700; a page without all the versions is one of version 1.0, whatever else it says."""
+    meta = project.meta if project.versions is not None else {**project.meta, "api-version": "1.0"}
+    head: dict[str, object] = {"meta": meta, "name": project.name}
     if project.versions is not None:
         head["versions"] = list(project.versions)
-    return _json({**head, **project.more}, "files", map(_object, project.files))
+    return _json({**head, **project.more}, "files", (_dumped(_object(each)) for each in project.files))
 
 
 def project_html(project: Project) -> Iterator[bytes]:
@@ -72,13 +75,19 @@ def project_html(project: Project) -> Iterator[bytes]:
 
 def root_json(names: Iterable[Listed], meta: Mapping[str, object] = _OURS) -> Iterator[bytes]:
     """The list of all projects."""
-    return _json({"meta": meta}, "projects", ({"name": each.name, **each.more} for each in names))
+    return _json({"meta": meta}, "projects", map(_listed, names))
 
 
 def root_html(names: Iterable[Listed], meta: Mapping[str, object] = _OURS) -> Iterator[bytes]:
     """The list of all projects."""
-    links = (f'<a href="{html.escape(each.name)}/">{html.escape(each.name)}</a>' for each in names)
+    links = (f'<a href="{name}/">{name}</a>' for name in (html.escape(each.name) for each in names))
     return _html("Simple index", _metas(Project("", meta=meta)), links)
+
+
+def _listed(project: Listed) -> bytes:
+    if project.more:
+        return _dumped({"name": project.name, **project.more})
+    return f'{{"name":{json.dumps(project.name)}}}'.encode("ascii")
 
 
 def _object(file: File) -> Mapping[str, object]:
@@ -150,16 +159,16 @@ def _text(text: str) -> bytes:
     return text.encode("utf-8", "xmlcharrefreplace")
 
 
-def _json(head: Mapping[str, object], name: str, items: Iterable[Mapping[str, object]]) -> Iterator[bytes]:
+def _json(head: Mapping[str, object], name: str, items: Iterable[bytes]) -> Iterator[bytes]:
     """The members of `head`, and as the last one an array."""
     yield _dumped(head)[:-1] + f',"{name}":['.encode()
     for number, each in enumerate(items):
-        yield (b"," if number else b"") + _dumped(each)
+        yield b"," + each if number else each
     yield b"]}"
 
 
 def _dumped(value: Mapping[str, object]) -> bytes:
-    return json.dumps(value, separators=(",", ":"), allow_nan=False).encode("ascii")
+    return _ENCODER.encode(value).encode("ascii")
 
 
 def moment(time: float) -> str:

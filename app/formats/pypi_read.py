@@ -37,6 +37,7 @@ _KNOWN = frozenset((
     "filename", "url", "hashes", "size", "upload-time", "requires-python", "yanked", "core-metadata",
     "dist-info-metadata", "gpg-sig", "provenance",
 ))  # fmt: skip
+_PLAIN = re.compile(r"[0-9A-Za-z._-]+")  # a name that URLs write as it is
 _HEAD = frozenset(("meta", "name", "versions", "files", "projects"))
 
 
@@ -62,6 +63,8 @@ def head(body: BinaryIO, listed: str, *, judged: bool = False) -> Head:
     entries: Iterator[object] = _links(page, body) if listed == "files" else _named(page, body)
     some = sum(1 for _ in entries) > 0
     asks = page.asks and not (some if listed == "files" else page.declared)
+    if not page.marked:
+        raise ValueError(f"is neither a JSON object nor HTML, and no list of {listed}")
     if page.password or asks or not (some or page.declared):
         raise ValueError(f"is an HTML page, and no list of {listed}: a login page, perhaps")
     return _html_head(page.metas)
@@ -287,6 +290,11 @@ def _named(page: Page, body: BinaryIO) -> Iterator[Listed]:
         path, name = anchor.url.partition("#")[0].partition("?")[0], anchor.text.rstrip("/")
         if not name or not path.endswith("/"):
             continue
-        last = _last(path[:-1])
+        last = name if _plainly(name, path) else _last(path[:-1])
         if name == last or normalised(name) == normalised(last):
             yield Listed(name)
+
+
+def _plainly(name: str, path: str) -> bool:
+    """Whether that is the last of the path, without a look at what else a URL can be."""
+    return path.endswith(f"/{name}/") and "//" not in path and ":" not in path and _PLAIN.fullmatch(name) is not None

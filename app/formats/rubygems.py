@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import base64
 import re
+import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import BinaryIO
@@ -29,6 +30,9 @@ from app.resource import Ask, Digest, Headers, Kind, Link, Reading, Repository, 
 _LINE = 1 << 20  # bytes of one line: a version with its dependencies, or every version of one gem
 _HEAD = 1 << 16  # bytes within which a list of versions says where it begins
 _PART = re.compile(r"[0-9A-Za-z][0-9A-Za-z._+-]*")  # of a file's name
+_SPECS = re.compile(r"(?:latest_|prerelease_)?specs\.4\.8(?P<packed>\.gz)?")
+_ARRAY, _GZIP = b"\x04\x08[", 31  # how Marshal 4.8 begins an array; zlib's name for gzip
+_INFO = re.compile(rb"(?:\A|\n)---(?:\r?\n|\Z)|\A[0-9]+(?:\.[0-9A-Za-z]+)+\S*(?:\s|\Z)|\A[0-9]\S* [^\n]*\||\A\s*\Z")
 _CHECKSUM = re.compile(r"(?:\A|,)checksum:([0-9A-Fa-f]{64})(?:,|\Z)")
 _SHA256 = re.compile(r"(?:\A|,)\s*sha-256=:?([0-9A-Za-z+/]{43}=)", re.IGNORECASE)
 
@@ -68,13 +72,28 @@ class _RubyGems(PathRules):
 
 
 def _listed(path: str, body: BinaryIO) -> None:
-    """Whether it is a list: text, and no other document. Raises ValueError."""
+    """Whether it is a list: text, and no other document; or Ruby's form of one. Raises ValueError."""
     head = body.read(_HEAD)
     body.seek(0)
+    if found := _SPECS.fullmatch(path):
+        _marshalled(path, head, packed=bool(found["packed"]))
+        return
     if b"\0" in head or head.lstrip()[:1] in (b"<", b"{", b"["):
         raise ValueError(f"{path} is no list of the compact index")
     if path == "versions" and b"---\n" not in head:
         raise ValueError("versions has no line of ---, behind which the gems begin")
+    if path.startswith("info/") and not _INFO.search(head):
+        raise ValueError(f"{path} has no line of ---, and no version")
+
+
+def _marshalled(path: str, head: bytes, *, packed: bool) -> None:
+    """Raises ValueError where that is not how an array of Ruby's Marshal 4.8 begins."""
+    try:
+        start = zlib.decompressobj(_GZIP).decompress(head, len(_ARRAY)) if packed else head
+    except zlib.error as error:
+        raise ValueError(f"{path} is not gzip") from error
+    if not start.startswith(_ARRAY):
+        raise ValueError(f"{path} is no index of gems")
 
 
 def _files(gem: str, body: BinaryIO) -> Iterator[Link]:
@@ -95,7 +114,7 @@ RUBYGEMS = _RubyGems(
         rule(r"versions", "every gem's versions", own=True, remember_missing=False, index=True),
         rule(r"names", "every gem's name", own=True, remember_missing=False, index=True),
         rule(r"info/[^/]+", "a gem's versions", own=True, index=True, listing=r"\g<0>", root=r"\g<0>"),
-        rule(r"(?:latest_|prerelease_)?specs\.4\.8(?:\.gz)?", "an index of all gems", own=True),
+        rule(r"(?:latest_|prerelease_)?specs\.4\.8(?:\.gz)?", "an index of all gems", own=True, index=True),
         rule(r"quick/Marshal\.4\.8/[^/]+\.gemspec\.rz", "a gem's specification", immutable=True),
         rule(r"gems/[^/]+\.gem", "a gem", immutable=True, listed=True),
     ),

@@ -1,6 +1,7 @@
 """What is odd about Terraform and OpenTofu: registries of providers whose files are elsewhere, and mirrors of them.
 
-    .well-known/terraform.json                                  where the registry is: v1/providers/
+    .well-known/terraform.json                                  where the registry is: v1/providers/ here; upstream,
+                                                                where its own says, or there if it has none
     v1/providers/<namespace>/<type>/versions                    its versions, as upstream says them
     v1/providers/<n>/<t>/<version>/download/<os>/<arch>         one package, with addresses of this server
     .../download/<os>/<arch>/archive/<name>.zip                 the package; its sha256 is in that document
@@ -8,7 +9,8 @@
     mirror/<host>/<n>/<t>/index.json, <version>.json            the network mirror protocol, made of the registry's
 
 A mirror's host is the upstream's own, and only a name: any other is asked for below upstream's own mirror/, so that a
-mirror can stand before a mirror. Addresses are relative to the document that has them.
+mirror can stand before a mirror. An upstream that is known by an address has no name that a provider could have: what
+it does not mirror is its registry's, whichever host is named. Addresses are relative to the document that has them.
 
 Source: developer.hashicorp.com/terraform/internals: provider-registry-protocol, provider-network-mirror-protocol,
 remote-service-discovery.
@@ -23,11 +25,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, BinaryIO
 
+from app import paths
 from app.errors import NotFound
 from app.formats.base import PathRules, checksum, rule
 from app.formats.json_strings import small
 from app.formats.virtual import made
-from app.resource import Ask, Desk, Digest, Found, Kind, Located, Made, Reading, Repository, Resource
+from app.resource import Ask, Desk, Digest, Found, Kind, Literal, Located, Made, Reading, Repository, Resource
 
 DISCOVERY = ".well-known/terraform.json"
 _MOST = 4 << 20  # bytes of a document; the versions of the largest provider have some hundred KiB
@@ -42,7 +45,9 @@ _DOCUMENT = re.compile(_PACKAGE)
 _FILE = re.compile(rf"{_PACKAGE}/(?P<what>archive|sums|signature)/{_WORD}")
 _MIRROR = re.compile(rf"mirror/(?P<host>[^/]+)/{_PROVIDER}/(?:index|{_VERSION})\.json")
 _NAME = re.compile(_WORD)
+_ADDRESS = re.compile(r"[0-9.]+|.*:.*|(?:.+\.)?localhost")  # no top-level domain is a number (RFC 3696, 2)
 
+_SERVICE, _HERE = "providers.v1", "v1/providers/"
 _MEMBERS = {"archive": "download_url", "sums": "shasums_url", "signature": "shasums_signature_url"}
 
 
@@ -55,19 +60,33 @@ class _Terraform(PathRules):
         if repository.kind is not Kind.REMOTE:
             return found
         found = replace(found, whole=found.index)
-        if ask.path == DISCOVERY or _DOCUMENT.fullmatch(ask.path):
+        if ask.path == DISCOVERY:
             return self._made(found, _original(found))
+        if _VERSIONS.fullmatch(ask.path):
+            return self._named(repository, ask.path)
+        if _DOCUMENT.fullmatch(ask.path):
+            return self._made(found, self._named(repository, ask.path))
         if file := _FILE.fullmatch(ask.path):
             return replace(found, named_in=self._named(repository, file["document"]))
         mirrored = _MIRROR.fullmatch(ask.path)
-        if mirrored is not None and mirrored["host"].lower() in _hosts(repository):
-            return self._made(found, self._named(repository, f"v1/providers/{mirrored['provider']}/versions"))
-        return found
+        return found if mirrored is None else self._mirrored(found, mirrored)
+
+    def _mirrored(self, found: Resource, mirrored: re.Match[str]) -> Resource:
+        repository = found.repository
+        listed = self._named(repository, f"{_HERE}{mirrored['provider']}/versions")
+        host, *others = _hosts(repository)
+        if mirrored["host"].lower() in (host, *others):
+            return self._made(found, listed)
+        if not _is_address(host):
+            return found
+        return replace(found, otherwise=self._made(replace(found, key=f"{found.key}\x1fregistry"), listed))
 
     def _named(self, repository: Repository, path: str) -> Resource:
-        """Upstream's own document at this path."""
+        """Upstream's own document at this path, wherever upstream has its registry."""
         found = super().resolve(repository, Ask("GET", repository.name, path))
-        return _original(found) if _DOCUMENT.fullmatch(path) else replace(found, whole=True)
+        where = _original(super().resolve(repository, Ask("GET", repository.name, DISCOVERY)))
+        found = replace(found, named_in=replace(where, blank=Literal(b"{}", "application/json")), whole=True)
+        return _original(found) if _DOCUMENT.fullmatch(path) else found
 
     def _made(self, found: Resource, source: Resource) -> Resource:
         return made(self, found.repository, found.key, found.path, (source,), found.rule)
@@ -82,7 +101,10 @@ class _Terraform(PathRules):
         return Reading()
 
     def locate(self, resource: Resource, index: BinaryIO) -> Located | None:
-        """See Format: one of the three addresses of a package's document; the name in the path has to be its own."""
+        """See Format: the registry's address with the rest of the path; or one of the three addresses of a package's
+        document, where the name in the path has to be its own."""
+        if resource.named_in is not None and resource.named_in.path == DISCOVERY:
+            return Located(_registry(small(index, _MOST)) + paths.quote(resource.path.removeprefix(_HERE)))
         file = _FILE.fullmatch(resource.path)
         document = small(index, _MOST)
         name, digest = _package(document)
@@ -101,14 +123,14 @@ class _Terraform(PathRules):
         platforms = _versions(small(_file(found[0]), _MOST)).get(mirrored["version"])
         if platforms is None:
             raise NotFound("upstream has no such version", upstream_status=404)
-        root = f"v1/providers/{mirrored['provider']}/{mirrored['version']}/download"
+        root = f"{_HERE}{mirrored['provider']}/{mirrored['version']}/download"
         return [self._named(resource.repository, f"{root}/{system}/{arch}") for system, arch in platforms]
 
     def make(self, resource: Resource, found: Sequence[Found], desk: Desk) -> Made:
         """See Format."""
         mirrored = _MIRROR.fullmatch(resource.path)
         if resource.path == DISCOVERY:
-            document: object = {"providers.v1": "../v1/providers/"}
+            document: object = {_SERVICE: f"../{_HERE}"}
         elif mirrored is None:
             document = _rewritten(small(_file(found[0]), _MOST), resource.path)
         elif mirrored["version"]:
@@ -132,6 +154,11 @@ def _hosts(repository: Repository) -> tuple[str, str]:
     return host, f"{host}:{url.port}" if url.port else host
 
 
+def _is_address(host: str) -> bool:
+    """Whether a host is but an address: an IP's, or this machine's."""
+    return _ADDRESS.fullmatch(host) is not None
+
+
 def _there(found: Found) -> bool:
     """Whether a platform that is listed has a package; raises what there is to be said where nobody knows."""
     if found.silent and found.error is not None:
@@ -148,6 +175,15 @@ def _file(found: Found) -> BinaryIO:
 
 
 # -- upstream's documents --------------------------------------------------------------------------------------
+
+
+def _registry(document: Mapping[str, Any]) -> str:
+    """Where a service discovery document says that providers are, relative to that; where it is usual, if nowhere.
+    Raises ValueError."""
+    said = document.get(_SERVICE) or f"../{_HERE}"
+    if not isinstance(said, str):
+        raise ValueError("does not say where providers are")
+    return said.partition("#")[0].partition("?")[0].rstrip("/") + "/"
 
 
 def _versions(document: Mapping[str, Any]) -> dict[str, list[tuple[str, str]]]:

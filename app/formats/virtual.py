@@ -29,7 +29,8 @@ def merged(
 def made(
     known: Format, repository: Repository, key: str, path: str, sources: Iterable[Resource], rule: str
 ) -> Resource:
-    """A document made of others; it is whole before its first byte leaves, and never expires by itself."""
+    """A document made of others; it is whole before its first byte leaves, unless it is shown (Desk.show), and never
+    expires by itself."""
     return Resource(
         repository,
         key,

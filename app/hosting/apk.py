@@ -12,7 +12,6 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from itertools import chain
 from pathlib import Path
 
 from app.errors import BadRequest
@@ -54,11 +53,8 @@ class _Apk(PackageHost):
         return Described(directory, package.entry(directory.rpartition("/")[2])) if name == package.file else None
 
     def build(self, build: Build) -> Iterable[Built]:
-        """See Host."""
-        items = iter(build.items)
-        first = next(items, None)
-        if first is not None:
-            yield from _index(build, (each.about for each in chain([first], items)))
+        """See Host. Where the last package went the index stays, and is empty: apk takes a 404 for an error."""
+        return _index(build, (each.about for each in build.items))
 
     def blank(self, path: str, build: Build) -> Built | None:
         """See Host."""
@@ -66,6 +62,13 @@ class _Apk(PackageHost):
         known = directory.rpartition("/")[2] in ARCHITECTURES and name in (INDEX, key_name(build.repository))
         index = _index(replace(build, scope=directory), iter(())) if known else ()
         return next((each for each in index if each.path == path), None)
+
+    def untold(self, path: str, contents: Contents) -> bool:
+        """See Host: an architecture without packages, beside others. A directory that has nothing may be mistyped."""
+        directory = path.rpartition("/")[0]
+        above = directory[: directory.rfind("/") + 1]
+        beside = contents.children(above, limit=1) or not contents.scopes(limit=1)
+        return bool(beside) and next(iter(contents.items(directory)), None) is None
 
 
 HOST = _Apk()

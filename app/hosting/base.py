@@ -198,10 +198,14 @@ class Host:
         refused before its body is read. accept() decides again, with New.replace."""
         return True
 
+    def stored(self, path: str, query: Mapping[str, str]) -> str:
+        """The path of what a client sent to that one: by the URL of its PUT it is read and removed, too."""
+        return path
+
     def accept(self, post: Post, contents: Contents) -> Accepted:
         """What the request changes; raises BadRequest, Conflict, NotFound, Unprocessable "not_a_package", ..."""
         if post.method == "DELETE":
-            return Accepted(gone=[post.path], status=204)
+            return Accepted(gone=[self.stored(post.path, post.query)], status=204)
         if post.method != "PUT":
             raise MethodNotAllowed("a file is sent with PUT", ("GET", "HEAD", *self.methods))
         if not post.path or post.path.endswith("/"):
@@ -238,8 +242,12 @@ class Host:
 
     def blank(self, path: str, build: Build) -> Built | None:
         """The index file of that path (as a Format keys it) while nothing is published: clients are set up before the
-        first package. `build` is of no items; not asked for once there is any."""
+        first package. `build` is of no items."""
         return None
+
+    def untold(self, path: str, contents: Contents) -> bool:
+        """Whether nothing is published that the index of that path, which is not there, would tell of."""
+        return not contents.scopes(limit=1)
 
     def personal(self, path: str) -> bool:
         """Whether page() has to know who asks (Ask.user); of what is public nobody else is asked."""
@@ -259,7 +267,7 @@ class PackageHost(Host):
     def accept(self, post: Post, contents: Contents) -> Accepted:
         """See Host."""
         if post.method == "DELETE":
-            return Accepted(gone=[post.path], status=204)
+            return Accepted(gone=[self.stored(post.path, post.query)], status=204)
         if post.method not in self.methods:
             raise MethodNotAllowed("a package is sent with PUT or POST", ("GET", "HEAD", *self.methods))
         if len(post.files) > 1:

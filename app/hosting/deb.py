@@ -4,7 +4,8 @@
 
 Where a package goes is said by the path, or by `distribution` and `component`: in the query, as fields of a form, or
 as the parameters that Artifactory's users write (`;deb.distribution=stable;deb.component=main`). A path as archives
-have them (pool/main/h/hello/) says the component. What is not said is stable, and main.
+have them (pool/main/h/hello/, pool/<distribution>/main/h/hello/) says the component. What is not said is stable, and
+main. By the URL of its PUT a package is read and removed, too: each of these paths stands for the one above.
 """
 
 from __future__ import annotations
@@ -14,7 +15,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from app import paths
 from app.errors import BadRequest, Unprocessable
 from app.hosting import deb_index, deb_package
 from app.hosting.archives import judged
@@ -29,11 +29,14 @@ _WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+~_-]{0,63}")
 _DIRECTORY = re.compile(rf"pool/({_WORD.pattern})/({_WORD.pattern})/?")
 _POOL = re.compile(rf"pool/({_WORD.pattern})/({_WORD.pattern})/([^/]+\.deb)")
 _HEAD = re.compile(rf"dists/({_WORD.pattern})/Release")
-_LOOSE = re.compile(r"(?:pool/)?[^/]+\.deb")
-_ARCHIVE = re.compile(
-    rf"pool/(?P<component>{_WORD.pattern})/(?P<prefix>(?:lib)?[a-z0-9])/(?P<source>[^/]+/)?(?P=prefix)[^/]*\.deb"
-)
 _COMPONENTS = frozenset({"main", "contrib", "non-free", "non-free-firmware", "restricted", "universe", "multiverse"})
+_LOOSE = re.compile(rf"(?:pool/(?:(?P<component>{'|'.join(sorted(_COMPONENTS))})/)?)?[^/]+\.deb")
+_PREFIX = "(?:lib)?[a-z0-9]"
+_BELOW = rf"(?P<prefix>{_PREFIX})/(?P<source>[^/]+/)?(?P=prefix)[^/]*\.deb"
+_ARCHIVE = re.compile(rf"pool/(?P<component>{_WORD.pattern})/{_BELOW}")
+_ARCHIVES = re.compile(
+    rf"pool/(?P<distribution>{_WORD.pattern})/(?!{_PREFIX}/)(?P<component>{_WORD.pattern})/{_BELOW}"
+)
 _SOURCE = re.compile(r".*\.(?:dsc|changes|buildinfo|diff\.gz|tar\.[a-z0-9]+|asc)")
 
 
@@ -44,21 +47,31 @@ class Place:
     distribution: str = "stable"
     component: str = "main"
 
-    def path(self, package: Package) -> str:
-        return f"pool/{self.distribution}/{self.component}/{package.file}"
+    def path(self, name: str) -> str:
+        return f"pool/{self.distribution}/{self.component}/{name}"
 
 
 class _Deb(PackageHost):
     __slots__ = ()
 
+    def stored(self, path: str, query: Mapping[str, str]) -> str:
+        """See Host."""
+        try:
+            plain, given = _parameters(path, query.items())
+            place = _place(plain, given, "PUT")
+        except BadRequest:
+            return path
+        name = plain.rpartition("/")[2]
+        return place.path(name) if place is not None and name.endswith(".deb") else path
+
     def take(self, post: Post, contents: Contents) -> Accepted:
         """See PackageHost. A file that was sent with parameters is published where they say, whatever its path."""
-        sent, (path, given) = post.file, _parameters(post)
+        sent, (path, given) = post.file, _said(post)
         _refuse_others(path, sent.filename)
         place = _place(path, given, post.method)
         with judged(), sent.upload.path.open("rb") as file:
             package = deb_package.read(file)
-        right = (place or Place()).path(package)
+        right = (place or Place()).path(package.file)
         if (
             post.method == "PUT"
             and not _WHERE & given.keys()
@@ -69,8 +82,7 @@ class _Deb(PackageHost):
             raise BadRequest(f"the package is for {package.arch}, not for {given['architecture']}")
         _, distribution, component, _ = right.split("/")
         deb_index.require_room(contents, distribution, component, package.arch)
-        new = New(right, sent.upload, TYPE, scope=distribution, about=_about(package))
-        return Accepted([new], headers=(("Location", paths.join(post.address, right)),))
+        return Accepted([New(right, sent.upload, TYPE, scope=distribution, about=_about(package))])
 
     def describe(self, path: str, file: Path) -> Described | None:
         """See Host."""
@@ -106,15 +118,18 @@ def _refuse_others(path: str, filename: str) -> None:
             raise Unprocessable("source packages are not hosted here: send the .deb files", code="not_a_package")
 
 
-def _parameters(post: Post) -> tuple[str, Mapping[str, str]]:
-    """The path without parameters, and what they and the request say by name; BadRequest for many values."""
-    path, *matrix = post.path.split(";")
+def _said(post: Post) -> tuple[str, Mapping[str, str]]:
+    """_parameters() of a request."""
+    fields = [(name, value) for name, values in post.fields.items() for value in values]
+    return _parameters(post.path, [*fields, *post.query.items()])
+
+
+def _parameters(path: str, more: Iterable[tuple[str, str]]) -> tuple[str, Mapping[str, str]]:
+    """The path without parameters, and what they and `more` say by name; BadRequest for many values."""
+    path, *matrix = path.split(";")
     pairs = (each.partition("=") for each in matrix)
-    said: list[tuple[str, str]] = [(name, value) for name, _, value in pairs]
-    said += [(name, value) for name, values in post.fields.items() for value in values]
-    said += post.query.items()
     found: dict[str, str] = {}
-    for name, value in said:
+    for name, value in [*((name, value) for name, _, value in pairs), *more]:
         key = name.removeprefix("deb.")
         if key not in _PARAMETERS:
             continue
@@ -127,11 +142,16 @@ def _parameters(post: Post) -> tuple[str, Mapping[str, str]]:
 def _place(path: str, given: Mapping[str, str], method: str) -> Place | None:
     """Where a package belongs as far as the request says; None where it does not."""
     if _WHERE & given.keys():
-        return replace(Place(), **{name: given[name] for name in _WHERE & given.keys()})
+        place = replace(Place(), **{name: given[name] for name in _WHERE & given.keys()})
+        if place.distribution in _COMPONENTS and re.fullmatch(_PREFIX, place.component):
+            raise BadRequest(f"{place.path('')} is where archives have packages of stable", code="bad_path")
+        return place
     if (match := _ARCHIVE.fullmatch(path)) and (match["source"] or match["component"] in _COMPONENTS):
         return Place(component=match["component"])
-    if _LOOSE.fullmatch(path):
-        return Place()
+    if match := _LOOSE.fullmatch(path):
+        return Place(component=match["component"] or "main")
+    if (match := _ARCHIVES.fullmatch(path)) and match["distribution"] not in _COMPONENTS:
+        return Place(match["distribution"], match["component"])
     match = _POOL.fullmatch(path) or (_DIRECTORY.fullmatch(path) if method == "POST" else None)
     if match is not None and match[1] not in _COMPONENTS:
         return Place(match[1], match[2])

@@ -6,7 +6,8 @@
     dists/<distribution>/InRelease, Release.gpg, Release.key                where there is a key
 
 A package for `all` stands in every architecture's index, and in binary-all: apt reads that one too, so that machines
-whose architecture has no package of its own find it. SHA-256 alone: a second sum would need its own by-hash names.
+whose architecture has no package of its own find it. Where the last package went the lists stay, and are empty: apt
+takes a 404 for an error. SHA-256 alone: a second sum would need its own by-hash names.
 
 Source: the wiki page DebianRepository/Format; apt, apt-pkg/deb/debmetaindex.cc; apt-secure(8).
 """
@@ -19,12 +20,13 @@ import lzma
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from email.utils import formatdate, parsedate_to_datetime
+from itertools import product
 from pathlib import Path
 
-from app.errors import Conflict
+from app.errors import Conflict, NotFound
 from app.formats import openpgp
 from app.hosting.base import Build, Built, Contents, Item
-from app.hosting.dating import dated
+from app.hosting.dating import HEAD, dated
 from app.hosting.deb_package import ALL
 
 HELD = 1 << 16  # bytes of one list that wait for more; a smaller file is not copied for each of its names
@@ -64,13 +66,16 @@ class _Sum:
 
 
 def written(build: Build) -> Iterator[Built]:
-    """Every file of the distribution `build.scope`, none where it has no packages."""
+    """Every file of the distribution `build.scope`, none where it never had a package."""
     lists: dict[tuple[str, str], _List] = {}
     for item in build.items:
         component, arch = item.path.split("/")[2], item.about.partition("\n")[0]
         if (component, arch) not in lists:
             lists[component, arch] = _List(build.scratch())
         lists[component, arch].add(_paragraph(item))
+    for names in _before(build):
+        if names not in lists:
+            lists[names] = _List(build.scratch())
     for each in lists.values():
         each.flush()
     if lists:
@@ -93,6 +98,16 @@ def require_room(contents: Contents, distribution: str, component: str, arch: st
 def blank(build: Build) -> Iterator[Built]:
     """The head of a distribution without packages; older than any other, for apt goes back to no older one."""
     return _heads(build, _release(replace(build, now=0.0), [ALL], ["main"], []).encode())
+
+
+def _before(build: Build) -> Iterator[tuple[str, str]]:
+    """The lists of the edition that is there, as (component, architecture)."""
+    try:
+        with build.contents.open(f"dists/{build.scope}/Release") as file:
+            said = dict(line.partition(": ")[::2] for line in file.read(HEAD).decode().splitlines())
+    except NotFound:
+        return
+    yield from product(said.get("Components", "").split(), said.get("Architectures", "").split())
 
 
 def _paragraph(item: Item) -> str:

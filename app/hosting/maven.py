@@ -1,7 +1,7 @@
 """How Maven's artifacts are hosted: published file by file, told with checksums of their own, listed by the server.
 
-A release is published once; the same bytes again are no mistake, for who repeats a deployment that broke off sends
-them. Of a snapshot every build is published once, and a file without a build's number as often as one likes.
+A release is published once. Of a snapshot every build is published once, and a file without a build's number as often
+as one likes.
 
     x.jar                    stored; with it, in its entry, its checksums
     x.jar.sha1               told from that entry (app/formats/maven.py); what a client sends is compared with it
@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-import zipfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -25,13 +24,11 @@ from app.hosting.archives import judged
 from app.hosting.base import Accepted, Build, Built, Contents, Described, Host, New, Post
 from app.hosting.maven_layout import ID, PLUGINS, Artifact, home, parse
 from app.hosting.maven_metadata import Plugin, of_home, of_snapshot, plugins
-from app.hosting.upload import Upload
 
 _SUM = 1024  # bytes of an uploaded checksum's file; some name the file behind it
 _METADATA = 1 << 20
 _MOST_GONE = 1000  # files of a directory that one request removes
 _HEX = re.compile(rb"\s*([0-9A-Fa-f]{32,128})(?:\s.*)?", re.DOTALL)
-_ZIPS = frozenset({"jar", "war", "ear", "rar", "aar", "zip"})
 _TYPES = {"pom": "application/xml", "jar": "application/java-archive"} | {"asc": "application/pgp-signature"}
 _OF_POM = frozenset({"groupId", "artifactId", "version", "parent/groupId", "parent/version"})
 
@@ -42,8 +39,11 @@ class Maven(Host):
     __slots__ = ()
 
     def fixed(self, path: str) -> bool:
-        """Only accept() can tell, which sees the bytes."""
-        return False
+        """See Host. Of what accept() does not store as it is sent, and of what is no artifact's, that tells."""
+        try:
+            return path.rpartition("/")[2] != METADATA and not _again(parse(path))
+        except BadRequest:
+            return False
 
     def accept(self, post: Post, contents: Contents) -> Accepted:
         """See Host.accept; checksums, metadata, or a file of an artifact."""
@@ -55,10 +55,8 @@ class Maven(Host):
             return _metadata(post, contents)
         file, upload = parse(post.path), post.file.upload
         _judge(file, upload.path)
-        if _same(post.path, upload, contents):
-            return _told(post, 200)
         said = _described(file)
-        again = file.snapshot and not file.build[0] and post.headers.get("if-none-match", "").strip() != "*"
+        again = _again(file) and post.headers.get("if-none-match", "").strip() != "*"
         kind = _TYPES.get(file.extension.rpartition(".")[2], "")
         kept = _kept(upload.path)
         return Accepted([New(post.path, upload, kind, said.scope, "", said.also, replace=again, kept=kept)])
@@ -99,10 +97,13 @@ def _described(file: Artifact) -> Described:
     return Described(file.scope, "", (file.home,) if file.snapshot else ())
 
 
+def _again(file: Artifact) -> bool:
+    """Whether it may be published again: what is itself named -SNAPSHOT."""
+    return file.snapshot and not file.build[0]
+
+
 def _judge(file: Artifact, path: Path) -> None:
-    """Unprocessable where the bytes are not what the name says."""
-    if file.extension in _ZIPS and not zipfile.is_zipfile(path):
-        raise Unprocessable(f"this is no whole {file.extension} file", code="not_a_package")
+    """Unprocessable where a pom is none, or says that it is another's. In a jar, say, nobody here reads."""
     if file.extension == "pom" and not file.classifier:
         try:
             _judge_pom(file, path)
@@ -116,21 +117,9 @@ def _judge_pom(file: Artifact, path: Path) -> None:
     group, _, artifact = file.home.rpartition("/")
     wanted = {"groupId": group.replace("/", "."), "artifactId": artifact, "version": file.version}
     for field, value in wanted.items():
-        found = said.get(field) or said.get(f"parent/{field}", "")
-        if found != value and "${" not in found and not (field == "version" and found == file.built):
+        found = said.get(field) or said.get(f"parent/{field}")
+        if found and found != value and "${" not in found and not (field == "version" and found == file.built):
             raise ValueError(f"is of {field} {found[:80]!r}, and was sent to that of {value[:80]!r}")
-
-
-def _same(path: str, upload: Upload, contents: Contents) -> bool:
-    """Whether these bytes are published there already, and not lost."""
-    entry = contents.find(path)
-    if entry is None or entry.digest != upload.finish():
-        return False
-    try:
-        contents.open(path).close()
-    except NotFound:
-        return False
-    return True
 
 
 def _compared(post: Post, path: str, algorithm: str, contents: Contents) -> Accepted:
@@ -145,7 +134,7 @@ def _compared(post: Post, path: str, algorithm: str, contents: Contents) -> Acce
             raise BadRequest("there is no such file; its checksum comes after it", code="bad_checksum")
         if right != match[1].decode().lower():
             raise BadRequest(f"the {algorithm} of {path} is {right}", code="checksum_mismatch")
-    return _told(post, 201)
+    return _told(post)
 
 
 def _metadata(post: Post, contents: Contents) -> Accepted:
@@ -160,7 +149,7 @@ def _metadata(post: Post, contents: Contents) -> Accepted:
     if named and directory.endswith(SNAPSHOT):
         raise Unprocessable("the metadata of a snapshot names no plugins", code="not_a_package")
     new = {each.path: each for each in (_of_plugin(directory, plugin) for plugin in named)}
-    return _told(post, 201, [each for each in new.values() if not _stands(each, contents)])
+    return _told(post, [each for each in new.values() if not _stands(each, contents)])
 
 
 def _of_plugin(directory: str, plugin: Plugin) -> New:
@@ -175,8 +164,8 @@ def _stands(new: New, contents: Contents) -> bool:
     return isinstance(new.body, bytes) and entry is not None and entry.digest == hashlib.sha256(new.body).hexdigest()
 
 
-def _told(post: Post, status: int, new: Iterable[New] = ()) -> Accepted:
-    return Accepted(list(new), status=status, answer={"repository": post.repository.name, "path": post.path})
+def _told(post: Post, new: Iterable[New] = ()) -> Accepted:
+    return Accepted(list(new), answer={"repository": post.repository.name, "path": post.path})
 
 
 def _small(post: Post, limit: int) -> bytes:
@@ -190,7 +179,7 @@ def _gone(path: str, contents: Contents) -> Iterator[str]:
     """The file, or with a slash at its end the files of a version's directory; raises Conflict, NotFound."""
     if not path.endswith("/"):
         if path.rpartition("/")[2] == METADATA:
-            raise Conflict("the server writes this file itself", code="generated")
+            raise Conflict("the server writes this file itself", code="index_file")
         yield path
         return
     listed = contents.listing(path, limit=_MOST_GONE + 1)

@@ -53,6 +53,8 @@ def refuse_published(shelf: Shelf, repository: Repository, path: str) -> None:
     """Conflict before a body is read in vain; carry_out() decides again when it records."""
     if not repository.overwrite:
         entry = shelf.catalog.find(repository.name, path).entry
+        if entry is not None and shelf.catalog.index.hosted.generated(repository.name, path):
+            raise _index_file(path)
         if entry is not None and shelf.blobs.exists(entry.digest):
             raise _conflict(path)
 
@@ -117,8 +119,8 @@ def record(
     changed = shelf.catalog.change(repository.name, new, gone, present, note, created, packages)
     if changed.removed:
         raise NotFound("no such repository", code="unknown_repository")
-    if changed.standing is not None and changed.generated and changed.standing in gone:
-        raise Conflict(f"{changed.standing} is an index: this server writes and removes it", code="index_file")
+    if changed.standing is not None and changed.generated:
+        raise _index_file(changed.standing)
     if changed.standing is not None:
         raise _standing(shelf, changed.standing, new)
     return changed.scopes
@@ -131,6 +133,10 @@ def _standing(shelf: Shelf, path: str, new: Sequence[Publication]) -> Conflict |
         if each.path == path:
             return _conflict(path)
     return NotFound("no such file", code="file_not_found")
+
+
+def _index_file(path: str) -> Conflict:
+    return Conflict(f"{path} is an index: this server writes and removes it", code="index_file")
 
 
 def _conflict(path: str) -> Conflict:

@@ -1,6 +1,7 @@
 """How Python packages are hosted: twine's and uv's upload, the index's pages, yanked versions.
 
     POST   ""  or  legacy/               an upload                          (PyPI documentation, "Upload API")
+    PUT    [packages/<project>/]<file>   the file alone, raw or as the field `file`; it is read and removed there, too
     POST   <project>/<version>/yank      yank that version; the body is the reason (PEP 592)
     DELETE <project>/<version>/yank      take that back
     DELETE packages/<project>/<file>     the file, its metadata and its signature
@@ -20,7 +21,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,10 +37,10 @@ from app.hosting import pypi_upload
 from app.hosting.archives import judged
 from app.hosting.base import Accepted, Build, Built, Contents, Described, Host, Item, New, Post
 from app.hosting.pypi_files import Named, inside, named
+from app.hosting.pypi_upload import FILE
 
 ROOT = ""  # the scope of the list of projects
 _YANK = re.compile(r"(?P<project>[^/]+)/(?P<version>[^/]+)/yank")
-_FILE = re.compile(r"packages/(?P<project>[^/]+)/(?P<file>[^/]+)")
 _YANKED = re.compile(r"yanked/(?P<project>[^/]+)/(?P<version>[^/]+)")
 _REASON = 1000  # bytes
 
@@ -48,21 +49,30 @@ class PyPI(Host):
     """Uploads by form; pages by project."""
 
     __slots__ = ()
-    methods = ("POST", "DELETE")
+    methods = ("PUT", "POST", "DELETE")
 
     def turn(self, post: Post) -> str | None:
         """See Host: a version is yanked as long as it has files, and has each kind of them once."""
-        if found := _YANK.fullmatch(post.path) or (post.method == "DELETE" and _FILE.fullmatch(post.path)):
+        path = self.stored(post.path, post.query)
+        if found := _YANK.fullmatch(path) or (post.method == "DELETE" and FILE.fullmatch(path)):
             return f"project {normalised(found['project'])}"
-        content = next((each for each in post.files if each.field == "content"), None)
-        return f"project {named(content.filename).project}" if content is not None else None
+        name = pypi_upload.filename(post)
+        return f"project {named(name).project}" if name is not None else None
+
+    def stored(self, path: str, query: Mapping[str, str]) -> str:
+        """See Host."""
+        return pypi_upload.place(path)
 
     def accept(self, post: Post, contents: Contents) -> Accepted:
         """See Host."""
+        path = self.stored(post.path, post.query)
+        if post.method == "PUT":
+            pypi_upload.require_place(path)
+            return _uploaded(post, contents)
         if found := _YANK.fullmatch(post.path):
             return _yank(post, contents, normalised(found["project"]), found["version"])
         if post.method == "DELETE":
-            return _delete(post.path, contents)
+            return _delete(path, contents)
         if post.path.rstrip("/") not in ("", "legacy"):
             raise NotFound("packages are uploaded to the repository's own URL, or to legacy/ below it")
         return _uploaded(post, contents)
@@ -72,7 +82,7 @@ class PyPI(Host):
         if found := _YANKED.fullmatch(path):
             reason = file.read_text(encoding="utf-8")
             return Described(found["project"], _about(yanks=found["version"], reason=reason))
-        found = _FILE.fullmatch(path)
+        found = FILE.fullmatch(path)
         if found is None or path.endswith(".metadata"):
             return None
         if path.endswith(".asc"):
@@ -117,9 +127,9 @@ def _uploaded(post: Post, contents: Contents) -> Accepted:
     elif post.repository.overwrite and contents.find(f"{path}.asc") is not None:
         gone.append(f"{path}.asc")  # it signed what was there before
     answer = {"project": project, "version": form.told.version, "path": path}
-    if not post.repository.overwrite:  # a job that broke off is run again
-        new = [each for each in new if not _same(each, contents)]
-    return Accepted(new, gone, status=200, answer=answer)
+    if not post.repository.overwrite:
+        new = _missing(new, contents)
+    return Accepted(new, gone, status=201 if post.method == "PUT" else 200, answer=answer)
 
 
 def _replaced(
@@ -142,6 +152,14 @@ def _beside(path: str, contents: Contents) -> list[str]:
 def _items(contents: Contents, project: str) -> Mapping[str, Mapping[str, Any]]:
     """What is said of a project's files, by their paths."""
     return {each.path: json.loads(each.about) for each in contents.items(project)}
+
+
+def _missing(new: Sequence[New], contents: Contents) -> list[New]:
+    """A file with what is beside it, but for what is there: of a file that was damaged or lost that may be whole, and
+    the other way round. Where nothing was lost the file itself stays, which then is published already."""
+    file, beside = new[0], [each for each in new[1:] if not _same(each, contents)]
+    healed = _same(file, contents) and any(contents.find(each.path) is not None for each in beside)
+    return beside if healed else [file, *beside]
 
 
 def _same(new: New, contents: Contents) -> bool:
@@ -211,7 +229,7 @@ def _reason(post: Post) -> str:
 
 def _delete(path: str, contents: Contents) -> Accepted:
     """A file with all that goes with it; with the last one of a version its yank, too."""
-    found = _FILE.fullmatch(path)
+    found = FILE.fullmatch(path)
     if found is None or path.endswith((".metadata", ".asc")):
         raise BadRequest("what is deleted is packages/<project>/<file>; the rest goes with it", code="bad_path")
     items = _items(contents, found["project"])

@@ -11,10 +11,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from app.errors import BadRequest
+from app.formats.pypi_names import normalised
 from app.hosting.base import Post, Sent
 from app.hosting.pypi_files import Named, named, same_name, same_version
 from app.hosting.upload import Upload
 
+FILE = re.compile(r"packages/(?P<project>[^/]+)/(?P<file>[^/]+)")
+CONTENT = frozenset({"content", "file"})  # the field of the file: twine's, and every other repository's here
 _SIGNATURE = 64 << 10  # bytes
 _HEX = re.compile(r"[0-9a-fA-F]+")
 _TYPES = {True: "bdist_wheel", False: "sdist"}
@@ -31,26 +34,57 @@ class Form:
 
 
 def form(post: Post) -> Form:
-    """Raises BadRequest, which says what is wrong."""
+    """Raises BadRequest, which says what is wrong. A file that is sent without any field says all by itself."""
     files = _files(post)
-    content = files.get("content")
-    if content is None:
+    content, name = files.get("content"), filename(post)
+    if content is None or name is None:
         raise BadRequest("the form has no file `content`: this takes what twine and uv publish send", code="bad_form")
+    told = named(name)
+    if post.fields:
+        _judge_form(post, told)
+    content.upload.finish()
+    _judge_digests(post, content.upload)
+    return Form(name, told, content.upload, _signature(files.get("gpg_signature"), name))
+
+
+def filename(post: Post) -> str | None:
+    """What the file is called: by the path of a PUT, else by the form; None where there is no file."""
+    if post.method == "PUT":
+        return post.path.rpartition("/")[2]
+    return next((each.filename for each in post.files if each.field in CONTENT), None)
+
+
+def place(path: str) -> str:
+    """Where the file of that path is kept, for its name says its project; the path itself where it is no file's."""
+    found = FILE.fullmatch(path)
+    name = found["file"] if found else path
+    try:
+        project = named(name).project
+    except BadRequest:
+        return path
+    return path if found and normalised(found["project"]) != project else f"packages/{project}/{name}"
+
+
+def require_place(path: str) -> None:
+    """BadRequest where a file is PUT there that is another project's, or none."""
+    found = FILE.fullmatch(path)
+    if found is None or named(found["file"]).project != found["project"]:
+        raise BadRequest("a file is PUT as <file>, or as packages/<project>/<file>", code="bad_path")
+
+
+def _judge_form(post: Post, told: Named) -> None:
     if _field(post, ":action") != "file_upload":
         raise BadRequest("the form's :action is not file_upload", code="bad_form")
     if _field(post, "protocol_version") not in ("", "1"):
         raise BadRequest("the form is of another protocol_version than 1", code="bad_form")
     if "attestations" in post.fields:
         raise BadRequest("attestations are not verified here, so they are not kept: upload without", code="bad_form")
-    told = named(content.filename)
     _judge_fields(post, told)
-    content.upload.finish()
-    _judge_digests(post, content.upload)
-    return Form(content.filename, told, content.upload, _signature(files.get("gpg_signature"), content.filename))
 
 
 def _files(post: Post) -> Mapping[str, Sent]:
-    files = {each.field: each for each in post.files}
+    ours = {*CONTENT, ""} if post.method == "PUT" else CONTENT
+    files = {"content" if each.field in ours else each.field: each for each in post.files}
     if len(files) < len(post.files) or not files.keys() <= {"content", "gpg_signature"}:
         raise BadRequest("the form has other files than one `content` and one `gpg_signature`", code="bad_form")
     return files

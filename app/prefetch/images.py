@@ -22,6 +22,7 @@ from app.resource import Repository, Resource
 STEP = "what a manifest names"
 ACCEPT = ", ".join(MANIFEST_TYPES)
 _HUB = ("docker.io", "index.docker.io", "registry-1.docker.io")
+_PATH = re.compile(r".+/(?:(?:manifests|blobs|referrers)/[^/]+|tags/list)")
 _PLATFORM = re.compile(r"[a-z0-9]+/[a-z0-9_]+(?:/[a-z0-9.]+)?")
 
 
@@ -36,6 +37,16 @@ def read(lock: Lock, repository: Repository) -> Iterator[Wanted]:
             yield manifest(*_split(_without_registry(reference, repository)), " ".join(lock.platforms))
         except (BadRequest, ValueError) as error:
             raise ValueError(f"line {number}: {error}") from None
+
+
+def asked(text: str, repository: Repository, platforms: Sequence[str]) -> Wanted:
+    """What is meant among `paths`: one of the API, with its v2/ or without, or an image by its name, which is all
+    that a line of a list is. Raises BadRequest, ValueError."""
+    if _PATH.fullmatch(text):
+        return Wanted(f"v2/{text.removeprefix('v2/')}")
+    if text.startswith("v2/"):
+        raise ValueError("this is no path of the registry API: write <name>:<tag>, or v2/<name>/manifests/<tag>")
+    return manifest(*_split(_without_registry(text, repository)), " ".join(platforms))
 
 
 def check(platforms: Sequence[str]) -> None:

@@ -151,24 +151,26 @@ def _tags(wanted: Wanted, resource: Resource, body: BinaryIO) -> Iterator[Wanted
 @dataclass(frozen=True, slots=True)
 class Listing:
     """How a package lists what it has: which stored paths are such indexes, which one there always is ("" for none),
-    how it is asked for, and how it is read; that raises ValueError, KeyError, TypeError where it is none."""
+    how it is asked for, and how it is read; that raises ValueError, KeyError, TypeError where it is none. `example`
+    shows people how one is called, where none is always there."""
 
     heads: re.Pattern[str]
     read: Callable[[Wanted, Resource, BinaryIO], Iterator[Wanted]]
     usual: str = ""
     accept: str = ""
+    example: str = ""
 
 
 LISTINGS: Mapping[str, Listing] = {
     "rpm": Listing(re.compile(r"(?:.*/)?repodata/repomd\.xml"), _links, "repodata/repomd.xml"),
-    "deb": Listing(re.compile(r"(?:.*/)?(?:In)?Release"), _links),
-    "apk": Listing(re.compile(r"(?:.*/)?APKINDEX\.tar\.gz"), _alpine),
+    "deb": Listing(re.compile(r"(?:.*/)?(?:In)?Release"), _links, example="dists/<suite>/InRelease"),
+    "apk": Listing(re.compile(r"(?:.*/)?APKINDEX\.tar\.gz"), _alpine, example="v3.22/main/x86_64/APKINDEX.tar.gz"),
     "helm": Listing(re.compile(r"index\.yaml"), _charts, "index.yaml"),
-    "pypi": Listing(re.compile(r"simple/[^/]+/"), _page, accept=requirements.JSON),
-    "npm": Listing(re.compile(r"(?:@[^/]+/)?[^/@]+"), _document, accept=package_lock.SHORT),
-    "go": Listing(re.compile(r".+/@v/list"), _versions),
-    "cargo": Listing(re.compile(r"(?!api/)(?:1|2|3/[^/]|[^/]{2}/[^/]{2})/[^/]+"), _crate),
-    "docker": Listing(re.compile(r"v2/.+/tags/list"), _tags),
+    "pypi": Listing(re.compile(r"simple/[^/]+/"), _page, accept=requirements.JSON, example="simple/<project>/"),
+    "npm": Listing(re.compile(r"(?:@[^/]+/)?[^/@]+"), _document, accept=package_lock.SHORT, example="<package>"),
+    "go": Listing(re.compile(r".+/@v/list"), _versions, example="<module>/@v/list"),
+    "cargo": Listing(re.compile(r"(?!api/)(?:1|2|3/[^/]|[^/]{2}/[^/]{2})/[^/]+"), _crate, example="se/rd/serde"),
+    "docker": Listing(re.compile(r"v2/.+/tags/list"), _tags, example="v2/<name>/tags/list"),
 }
 
 

@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 IDLE, EVERY = 2.0, 1.0  # seconds between two looks for a job; between two reports
 PATIENCE = 3.0  # seconds that what is under way is given when this process ends
 PAGE = 1000  # entries that are looked at together
-NO_INDEX = "no index of it is stored here: name one in `indexes`"
+NO_INDEX = 'no index of it is stored here: name those to read, as in "indexes": ["{}"]'
 
 Stop = Callable[[float], bool]  # waits so many seconds, and says whether to end
 
@@ -102,7 +102,7 @@ class Prefetching:
         paths = [path for path in self._stored(repository, keep) if listing.heads.fullmatch(path)]
         paths = list(dict.fromkeys(paths)) or [listing.usual] * bool(listing.usual)
         if not paths:
-            raise NotFound(NO_INDEX)
+            raise NotFound(NO_INDEX.format(listing.example))
         for path in paths:
             yield listings.index(repository.package, path, wanted.pattern, wanted.platforms)
 

@@ -16,6 +16,8 @@ from app.repositories.values import Flag, Off, Pattern, Seconds, Secret, Tag
 
 TEN_YEARS = 10 * 365 * 86400.0
 SOURCES = ("base_url", "base_urls", "metalink", "mirrorlist")  # a remote has exactly one of them
+# package -> what its clients are pointed at, and people copy: base_url is the directory of that
+ENTRANCES = {"nuget": "/index.json", "helm": "/index.yaml"}
 # package -> its own keys and their JSON types
 OF_ONE_PACKAGE = {
     "docker": {
@@ -147,7 +149,9 @@ class RemoteSchema(Owner):
         one, cache = data.pop("base_url", None), data.pop("cache", {})
         for key in ("immutable_patterns", "mutable_patterns"):
             data[key] = tuple(data.get(key, ()))
-        data["base_urls"] = (one,) if one else tuple(data.get("base_urls", ()))
+        entrance = ENTRANCES.get(data.get("package", ""), "")
+        bases = (one,) if one else data.get("base_urls", ())
+        data["base_urls"] = tuple(each.removesuffix(entrance).rstrip("/") for each in bases)
         for key in ("serves", "hosts", "ban_tags"):
             data[key] = tuple(dict.fromkeys(data.get(key, ())))
         known = {key: value for key, value in data.items() if not isinstance(self.fields[key], Off)}

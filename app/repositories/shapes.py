@@ -21,8 +21,8 @@ ALSO_CALLED = {
 # fmt: on
 
 
-PROJECT = r"^(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?)?\Z"
-NO_PROJECT = "not a project's name: 1 to 63 lower-case letters, digits and dashes"
+PROJECT = r"^(?:[a-z0-9](?:[a-z0-9._-]{0,61}[a-z0-9])?)?\Z"
+NO_PROJECT = "not a project's name: 1 to 63 lower-case letters and digits, with dots, dashes, underscores between"
 
 
 def says(description: str) -> dict[str, Any]:

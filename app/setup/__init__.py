@@ -14,14 +14,15 @@ from types import MappingProxyType
 from app.setup import images, languages, others, system
 from app.setup.place import Place, Writer
 
-__all__ = ["Place", "files"]
+__all__ = ["Place", "files", "writer"]
 
-# package -> file -> how it is written; {name} is the repository's
+ANY = "{name}"
+# package -> file -> how it is written; for {name}, which is the repository's, a client may have any other
 _FILES: Mapping[str, Mapping[str, Writer]] = MappingProxyType(
     {
         "rpm": {"{name}.repo": system.repo},
-        "deb": {"{name}.sources": system.sources},
-        "apk": {"repositories": system.apk},
+        "deb": {"{name}.sources": system.sources, "{name}.list": system.one_line},
+        "apk": {"repositories": system.apk, "{name}.list": system.apk},
         "docker": {
             "hosts.toml": images.hosts,
         },
@@ -43,6 +44,17 @@ _FILES: Mapping[str, Mapping[str, Writer]] = MappingProxyType(
 def files(place: Place) -> Mapping[str, Writer]:
     """Every file that there is for that repository, by its name."""
     return dict(_named(place))
+
+
+def writer(place: Place, file: str) -> Writer | None:
+    """How the file of that name is written; None where there is no such file."""
+    endings = {
+        name.removeprefix(ANY): each
+        for name, each in _FILES.get(place.repository.package, {}).items()
+        if name.startswith(ANY)
+    }
+    found = next((each for ending, each in endings.items() if file.endswith(ending)), None)
+    return files(place).get(file) or found
 
 
 def _named(place: Place) -> Iterator[tuple[str, Writer]]:

@@ -28,6 +28,7 @@ OPTIONS: Mapping[str, tuple[re.Pattern[str], str]] = MappingProxyType(
         "components": (_WORDS, "likewise"),
         "scope": (re.compile(r"@?[a-z0-9][a-z0-9._-]*"), "of packages of npm: only those are of this repository"),
         "registry": (re.compile(r"[a-z0-9.-]+(?::[0-9]{1,5})?"), "the registry of images that is answered for"),
+        "trusted": (re.compile("yes"), "yes: no signature is looked at, for what has none; never beside a key"),
     }
 )
 LONGEST = 200  # characters of an option
@@ -95,6 +96,8 @@ def options(given: Mapping[str, str]) -> Mapping[str, str]:
     for name, value in given.items():
         if name in OPTIONS and (len(value) > LONGEST or not OPTIONS[name][0].fullmatch(value) or _climbs(value)):
             wrong[name] = [f"Not {OPTIONS[name][1]}."]
+    if {"key", "trusted"} <= given.keys():
+        wrong.setdefault("trusted", ["Not beside a key: what is signed is to be checked."])
     if wrong:
         raise Invalid(f"what is asked for is not valid: {', '.join(sorted(wrong)[:5])}", wrong)
     return given

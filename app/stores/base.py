@@ -5,8 +5,8 @@ Vendor exceptions stop here: "not here" is None (or False), "broken" is errors.S
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from app.resource import Digest, Entry
@@ -30,13 +30,14 @@ class Flushed:
 @dataclass(frozen=True, slots=True)
 class Stored:
     """One row of the index: where, and what is remembered of it; `key` is "" only where it is the path, `package`
-    as in Publication where it is to be restored."""
+    as in Publication where it is to be restored, `used` is when it was served last (Index.used)."""
 
     repository: str
     path: str
     entry: Entry
     key: str = ""
     package: str = ""
+    used: float = field(default=0.0, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,8 +204,9 @@ class Index(Protocol):
     def unreferenced(self, digests: Sequence[str]) -> Sequence[str]:
         """Those of the digests that no entry refers to, in one statement; drop_blob() decides."""
 
-    def used(self, keys: Iterable[tuple[str, str]], now: float, coarse: float) -> None:
-        """Note that these (repository, key) were served; a note younger than `coarse` seconds is left as it is."""
+    def used(self, last: Mapping[tuple[str, str], float], coarse: float) -> None:
+        """Note when these (repository, key) were served last; a note that is behind by no more than `coarse` seconds
+        is left as it is."""
 
     def footprint(self) -> Footprint:
         """What all entries refer to."""

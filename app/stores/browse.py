@@ -17,7 +17,7 @@ READ = 15.0  # seconds of patience: a part of a path is in no index, so every pa
 
 _SEARCH = SQL(
     """
-    SELECT repository, path, key, {columns} FROM entries
+    SELECT repository, path, key, used, {columns} FROM entries
     WHERE {within} AND (left(path, {indexed}), path) > (left(%(after)s, {indexed}), %(after)s)
     AND position(%(search)s IN path) > 0
     ORDER BY left(path, {indexed}), path FETCH FIRST %(limit)s ROWS WITH TIES
@@ -68,4 +68,4 @@ class PostgresBrowse:
 
 
 def _stored(rows: Iterable[tuple[Any, ...]]) -> list[Stored]:
-    return [Stored(repository, path, Entry(*values), key) for repository, path, key, *values in rows]
+    return [Stored(repository, path, Entry(*values), key, used=used) for repository, path, key, used, *values in rows]

@@ -34,7 +34,7 @@ _CHILDREN = """
         ) AS last, LATERAL ({following}) AS next
     )
     SELECT CASE WHEN slash = 0 THEN substr(found.path, %(deep)s) ELSE substr(found.path, %(deep)s, slash) END,
-    slash = 0, {columns}
+    slash = 0, entries.used, {columns}
     FROM (SELECT * FROM found LIMIT %(limit)s) AS found JOIN entries
     ON entries.repository = %(repository)s AND entries.key_hash = found.key_hash
     ORDER BY found.path
@@ -58,4 +58,4 @@ def children(connections: Connections, repository: str, directory: str, after: s
     }
     with connections.read(PATIENCE) as connection:
         found = connection.execute(_STATEMENT, values, prepare=False)
-        return [Child(name, Entry(*rest) if is_file else None) for name, is_file, *rest in found]
+        return [Child(name, Entry(*rest), used) if is_file else Child(name) for name, is_file, used, *rest in found]

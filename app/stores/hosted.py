@@ -72,6 +72,11 @@ class Hosted(Indexes):
         except _Standing as standing:
             return Changed(standing.path, standing.generated)
 
+    def generated(self, repository: str, path: str) -> bool:
+        """See Publications.generated."""
+        with self._connections.lend(writes=False) as connection:
+            return connection.execute(indexes.IS_GENERATED, where(repository, path)).fetchone() is not None
+
     def holds(self, repositories: Sequence[str], package: str) -> bool:
         """See Publications.holds."""
         return any(held for _, held in self.holding(repositories, package).values())

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import psycopg
@@ -197,12 +197,12 @@ class PostgresIndex:
         with self._connections.read(COMMIT) as connection:
             return [digest for (digest,) in connection.execute(statements.UNREFERENCED, [list(digests)])]
 
-    def used(self, keys: Iterable[tuple[str, str]], now: float, coarse: float) -> None:
+    def used(self, last: Mapping[tuple[str, str], float], coarse: float) -> None:
         """Rows that someone is writing are passed over: it waits for nobody, so nobody waits for it in a circle."""
-        given = [(repository, hashed(key)) for repository, key in keys]
-        values = {"repositories": [name for name, _ in given], "hashes": [key_hash for _, key_hash in given]}
+        names, hashes = [name for name, _ in last], [hashed(key) for _, key in last]
+        values = {"repositories": names, "hashes": hashes, "times": list(last.values()), "coarse": coarse}
         with self._connections.lend(USED) as connection:
-            connection.execute(statements.USED, values | {"now": now, "before": now - coarse}, prepare=False)
+            connection.execute(statements.USED, values, prepare=False)
 
     def footprint(self) -> Footprint:
         with self._connections.read(FLUSH) as connection:
@@ -230,7 +230,7 @@ class PostgresIndex:
 
 
 def _stored(rows: Iterable[tuple[Any, ...]]) -> list[Stored]:
-    return [Stored(repository, path, Entry(*values), key) for repository, path, key, *values in rows]
+    return [Stored(repository, path, Entry(*values), key, used=used) for repository, path, key, used, *values in rows]
 
 
 def _drop_all(connection: Patient, repository: str, keys: Sequence[str], changes: Sequence[Change]) -> None:

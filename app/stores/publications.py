@@ -62,10 +62,12 @@ class Described:
 
 @dataclass(frozen=True, slots=True)
 class Child:
-    """What is directly in a directory: a file, or (no `entry`) a directory, whose name ends with a slash."""
+    """What is directly in a directory: a file, `used` as in Stored, or (no `entry`) a directory, whose name ends with
+    a slash."""
 
     name: str
     entry: Entry | None = None
+    used: float = field(default=0.0, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +99,9 @@ class Publications(Protocol):
         their path is standing. The index gives every file its fence; `journal` is called with the fences by path
         when all is written and before that is committed: where it raises, nothing was changed.
         """
+
+    def generated(self, repository: str, path: str) -> bool:
+        """Whether that is an index file."""
 
     def holds(self, repositories: Sequence[str], package: str) -> bool:
         """Whether a file of that package is published in one of them."""

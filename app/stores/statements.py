@@ -127,7 +127,7 @@ DROP_UNKNOWN = """
     """
 LISTING = SQL(
     """
-    SELECT repository, path, key, {columns} FROM entries
+    SELECT repository, path, key, used, {columns} FROM entries
     WHERE {within} AND (left(path, {indexed}), path) > (left(%(after)s, {indexed}), %(after)s)
     ORDER BY left(path, {indexed}), path FETCH FIRST %(limit)s ROWS WITH TIES
     """
@@ -143,12 +143,13 @@ UNREFERENCED = """
     """
 USED = """
     WITH due AS MATERIALIZED (
-        SELECT repository, key_hash FROM entries
-        JOIN unnest(%(repositories)s::text[], %(hashes)s::bytea[]) AS given (repository, key_hash)
+        SELECT repository, key_hash, at FROM entries
+        JOIN unnest(%(repositories)s::text[], %(hashes)s::bytea[], %(times)s::float8[])
+            AS given (repository, key_hash, at)
         USING (repository, key_hash)
-        WHERE used < %(before)s FOR NO KEY UPDATE OF entries SKIP LOCKED
+        WHERE used < at - %(coarse)s FOR NO KEY UPDATE OF entries SKIP LOCKED
     )
-    UPDATE entries SET used = %(now)s FROM due
+    UPDATE entries SET used = at FROM due
     WHERE entries.repository = due.repository AND entries.key_hash = due.key_hash
     """
 FOOTPRINT = """
@@ -157,14 +158,16 @@ FOOTPRINT = """
     """
 COLDEST = SQL(
     """
-    SELECT repository, path, key, {columns} FROM entries
+    SELECT repository, path, key, used, {columns} FROM entries
     WHERE repository = ANY (%(repositories)s) AND (gone <> 0) = %(gone)s ORDER BY used LIMIT %(limit)s
     """
 ).format(columns=COLUMNS)
-REFERRING = SQL("SELECT repository, path, key, {columns} FROM entries WHERE digest = %s").format(columns=COLUMNS)
+REFERRING = SQL("SELECT repository, path, key, used, {columns} FROM entries WHERE digest = %s").format(
+    columns=COLUMNS
+)
 NAMED = SQL(
     """
-    SELECT repository, path, key, {columns} FROM entries
+    SELECT repository, path, key, used, {columns} FROM entries
     WHERE digest = %s AND repository = ANY (%s) AND starts_with(path, %s) AND right(path, length(%s)) = %s LIMIT %s
     """
 ).format(columns=COLUMNS)

@@ -53,7 +53,7 @@ def _line(repository: Repository, url: str, settings: Settings, token: str) -> s
 
 
 _CURL = ("curl -fLO {url}{tail}", "/PATH")
-# package -> the client's line, and what stands for a path that is not known
+# package -> the client's line, and what stands for a path that is not known; no line touches a file of the user's own
 _CLIENTS = {
     "rpm": ("dnf --repofrompath='{name},{url}{tail}' --repo={name} install PACKAGE", "/PATH"),
     "apk": ("apk add --repository {url}{tail} PACKAGE", "/PATH"),
@@ -65,13 +65,13 @@ _CLIENTS = {
     "pypi": ("pip install --index-url {url}/simple/ PACKAGE", ""),
     "npm": ("npm install --registry {url}/ PACKAGE", ""),
     "helm": ("helm repo add {name} {url}", ""),
-    "maven": ("curl -fo ~/.m2/settings.xml {setup}/settings.xml", ""),
+    "maven": ("curl -fo {name}.xml {setup}/settings.xml && mvn -s {name}.xml verify", ""),
     "go": ("GOPROXY={url} go mod download", ""),
-    "cargo": ("curl -fo ~/.cargo/config.toml {setup}/config.toml", ""),
+    "cargo": ("curl -fo {name}.toml {setup}/config.toml && cargo fetch --config {name}.toml", ""),
     "conda": ("conda install --override-channels -c {url} PACKAGE", ""),
     "rubygems": ("gem install PACKAGE --clear-sources --source {url}/", ""),
     "nuget": ("nuget install PACKAGE -Source {url}/index.json", ""),
-    "terraform": ("curl -fo ~/.terraformrc {setup}/.terraformrc", ""),
+    "terraform": ("curl -fo {name}.tfrc {setup}/.terraformrc && TF_CLI_CONFIG_FILE={name}.tfrc terraform init", ""),
     "puppet": ("puppet module install MODULE --module_repository {url}", ""),
 }
 _SENDING = "curl --fail-with-body -u admin:{token} -T"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from pathlib import Path
 
@@ -10,12 +11,15 @@ from gunicorn.config import Config
 from gunicorn.glogging import Logger
 from gunicorn.workers.base import Worker
 
+from app import compose as modules_of_a_worker  # noqa: F401  from its parent: one that died is back at once
 from app import logs, metric_files
 from app.config import from_environment
 from app.web import heartbeat
 from app.web.node import EXTENSION
 
 _settings = from_environment(os.environ)
+if _settings.bucket is not None:
+    from app.stores import s3 as modules_of_its_store  # noqa: F401  likewise
 _inherited = os.environ.get("ARTIFACTAPI_LISTEN_FD")
 
 
@@ -50,6 +54,11 @@ worker_tmp_dir = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108
 def on_starting(server: Arbiter) -> None:
     """An inherited socket is not gunicorn's to unlink: what systemd passes it leaves alone, and so must ours."""
     server.systemd = bool(_inherited)
+
+
+def pre_fork(server: Arbiter, worker: Worker) -> None:
+    """What a worker has from its parent stays in pages that they share: its collector leaves it alone."""
+    gc.freeze()
 
 
 def post_worker_init(worker: Worker) -> None:

@@ -19,6 +19,7 @@ class Breakers:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._remotes: dict[str, dict[str, Breaker]] = {}
+        self._epochs: dict[str, int] = {}  # the last under which something of a repository was asked for
         self._lock = threading.Lock()
 
     def of(self, repository: Repository, base: str) -> Breaker:
@@ -30,6 +31,19 @@ class Breakers:
             if len(known) > MOST:  # a list or an index may name any number of hosts; the remote's own stay
                 del known[next(each for each in known if each != base and each not in repository.base_urls)]
             return known[base]
+
+    def flushed(self, repository: Repository, epoch: int) -> tuple[str, ...]:
+        """Something of it is asked for under that epoch: where a flush ended the last one, forget what failed before,
+        of a virtual's members as well. The names of those forgotten."""
+        with self._lock:
+            last = self._epochs.get(repository.name, epoch)
+            self._epochs[repository.name] = max(last, epoch)
+        if epoch <= last:
+            return ()
+        ended = tuple(each.name for each in (repository, *repository.parts, *repository.unread))
+        for name in ended:
+            self.forget(name)
+        return ended
 
     def forget(self, name: str) -> None:
         """The remote is dialled in another way from now on, or no longer there."""

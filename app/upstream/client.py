@@ -98,6 +98,11 @@ class Upstreams:
         """How every base URL and mirror is that was asked, by remote."""
         return {name: self.mirrors.health(name, found) for name, found in self.breakers.health().items()}
 
+    def flushed(self, repository: Repository, epoch: int) -> None:
+        """Something of it is asked for under that epoch: what failed before a flush ended the last may be well."""
+        for name in self.breakers.flushed(repository, epoch):
+            self.mirrors.renew(name)
+
     def keep(self, repositories: Iterable[Repository]) -> None:
         """Forget what was learned of upstreams that are not these repositories' any more."""
         known = list(repositories)

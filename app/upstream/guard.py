@@ -127,5 +127,5 @@ def _literal(host: str) -> str | None:
 
 
 def refused(host: str, where: str) -> UpstreamDenied:
-    """The error of a redirect that is not followed."""
-    return UpstreamDenied(f"upstream {host}: redirects {where}, refused", code="upstream_redirect_refused")
+    """The error of a redirect, or of an address in a document, that is not followed."""
+    return UpstreamDenied(f"upstream {host}: leads {where}, refused", code="upstream_redirect_refused")

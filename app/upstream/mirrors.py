@@ -125,6 +125,13 @@ class Mirrors:
         if mirror:
             self._rest(listed, mirror)
 
+    def renew(self, name: str) -> None:
+        """Forget which mirrors failed, and that there was no list."""
+        with self._lock:
+            if (listed := self._lists.get(name)) is not None:
+                listed.resting = {}
+                listed.due = listed.due if listed.said else float("-inf")
+
     def keep(self, repositories: Iterable[Repository]) -> None:
         """Forget every list that is not one of these repositories' any more."""
         wanted = {each.name: _source(each) for each in repositories}

@@ -12,9 +12,9 @@ from typing import Any, cast
 
 from flask import Flask, Response, current_app, g, request
 
-from app.errors import BadRequest, MethodNotAllowed, TooLarge
+from app.errors import ArtifactError, BadRequest, MethodNotAllowed, TooLarge
 from app.resource import Kind
-from app.web import client, docker, local, remote, repository
+from app.web import client, docker, local, remote, repository, virtual
 from app.web.auth import require_known, require_write
 from app.web.documented import EITHER, Blueprint
 from app.web.node import node
@@ -26,7 +26,9 @@ TARGETS: Mapping[str, Callable[[], Target | None]] = {
     "local": local.target,
     "remote": remote.target,
     "repository": repository.target,
+    "virtual": virtual.target,
 }
+BY_KIND = frozenset({"remote", "virtual"})  # where a PUT into what is not local is a wrong request, no wrong method
 
 
 @blueprint.get("/api/v1/may-write")
@@ -53,11 +55,18 @@ def _admit(size: int) -> None:
     target = TARGETS.get(request.blueprint or "")
     found = target() if target is not None and request.method in local.CHANGING else None
     most = node().settings.upload_max
+    if found is not None and found.repository.kind is not Kind.LOCAL:
+        raise _not_local()
     if found is None or (most is not None and size > most):
         raise TooLarge("nothing here takes so large a body")
-    if found.repository.kind is not Kind.LOCAL:
-        raise MethodNotAllowed("only a local repository takes uploads", ("GET", "HEAD"))
     require_write(found.repository)
+
+
+def _not_local() -> ArtifactError:
+    """In the words of the route that is asked about."""
+    if request.blueprint in BY_KIND:
+        return BadRequest("only a local repository takes uploads and deletes", code="not_local")
+    return MethodNotAllowed("only a local repository takes uploads and deletes", ("GET", "HEAD"))
 
 
 def _environ(method: str, uri: str) -> dict[str, Any]:

@@ -23,6 +23,9 @@ GIVEN = tuple((name, f"HTTP_{name.upper().replace('-', '_')}") for name in CARRI
 REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,64}")
 HOST = re.compile(r"[a-z0-9_.-]+(:[0-9]{1,5})?|\[[0-9a-f:.]+\](:[0-9]{1,5})?")
 PORT = re.compile(r":[0-9]*$")
+DIGITS = re.compile(r"[0-9]{1,5}")
+PREFIX = re.compile(r"(?=.{1,512}\Z)(?:/(?!\.{1,2}(?:/|\Z))[A-Za-z0-9._~-]+)+")
+DEFAULT_PORTS = {"http": 80, "https": 443}
 LONGEST = 8190  # characters of a header that is carried: gunicorn joins as many lines of one as a client sends
 LOGGED = 2048  # characters of a path in the log
 
@@ -82,23 +85,43 @@ def hosts(environ: Mapping[str, Any], trusted: tuple[Network, ...]) -> tuple[str
     trusted proxies alone, and of it the last, which is the nearest one's."""
     given: str = environ.get("HTTP_HOST", "")
     if from_proxy(environ, trusted):
-        given = environ.get("HTTP_X_FORWARDED_HOST", "").rpartition(",")[2].strip() or given
+        given = _forwarded(environ, "HOST") or given
     host = given.strip().lower()
     return tuple(dict.fromkeys((host, PORT.sub("", host)))) if host else ()
 
 
 def origin(environ: Mapping[str, Any], settings: Settings) -> str:
     """Scheme, host and any prefix by which the client reaches this server, without a slash at its end: PUBLIC_URL,
-    else what the request says (X-Forwarded-Proto and -Host from trusted proxies alone)."""
+    else what the request says (X-Forwarded-Proto, -Host, -Port and -Prefix from trusted proxies alone)."""
     if settings.public_url:
         return settings.public_url
     scheme: str = environ.get("wsgi.url_scheme", "http")
-    if from_proxy(environ, settings.trusted_proxies):
-        told = environ.get("HTTP_X_FORWARDED_PROTO", "").rpartition(",")[2].strip()
-        scheme = told if told in ("http", "https") else scheme
+    behind = from_proxy(environ, settings.trusted_proxies)
+    if behind and (told := _forwarded(environ, "PROTO")) in DEFAULT_PORTS:
+        scheme = told
     known = hosts(environ, settings.trusted_proxies)
     host = known[0] if known and HOST.fullmatch(known[0]) else f"{environ['SERVER_NAME']}:{environ['SERVER_PORT']}"
-    return f"{scheme}://{host}"
+    if not behind:
+        return f"{scheme}://{host}"
+    prefix = _forwarded(environ, "PREFIX").rstrip("/")
+    return f"{scheme}://{_ported(environ, scheme, host)}{prefix if PREFIX.fullmatch(prefix) else ''}"
+
+
+def _ported(environ: Mapping[str, Any], scheme: str, host: str) -> str:
+    """With X-Forwarded-Port where X-Forwarded-Host says none. The other scheme's default is that of a proxy between,
+    which does not know of the TLS before it."""
+    told = _forwarded(environ, "PORT")
+    if PORT.search(_forwarded(environ, "HOST")) or not DIGITS.fullmatch(told) or not 0 < int(told) < 1 << 16:
+        return host
+    if int(told) in DEFAULT_PORTS.values():
+        return PORT.sub("", host) if int(told) == DEFAULT_PORTS[scheme] else host
+    return f"{PORT.sub('', host)}:{int(told)}"
+
+
+def _forwarded(environ: Mapping[str, Any], name: str) -> str:
+    """What the nearest proxy says, the last of several."""
+    given: str = environ.get(f"HTTP_X_FORWARDED_{name}", "")
+    return given.rpartition(",")[2].strip()
 
 
 def from_proxy(environ: Mapping[str, Any], trusted: tuple[Network, ...]) -> bool:

@@ -1,6 +1,7 @@
 """The registry API of images, /v2/: which repository a request means, and what needs no upstream.
 
-    /v2/                                  200 {}, or 401 to strangers where there is a reason to log in (token.py)
+    /v2/                                  200 {}, with a challenge where there is a reason to log in (token.py); a 401
+                                          to strangers who may read no image, and to ASKED_BY_401
     /v2/_catalog?n=&last=                 the images stored here, of every repository
     /v2/<repository>/<name>/...           that repository's, if it is one of images (a local one gives way to a remote
                                           that serves ?ns=); else the first that says which:
@@ -30,8 +31,19 @@ from app.formats.docker import DOCKER, Endpoint, parse
 from app.formats.virtual import among
 from app.repositories import Repositories
 from app.resource import Ask, Kind, Repository
-from app.web import client, edge, images, local, oci, push
-from app.web.auth import Everything, Seen, hidden, principal, require_known, shown, unknown, visible
+from app.web import client, edge, images, local, oci, push, token
+from app.web.auth import (
+    NOBODYS,
+    Everything,
+    Seen,
+    hidden,
+    presented,
+    principal,
+    require_known,
+    shown,
+    unknown,
+    visible,
+)
 from app.web.node import about, ask, node
 from app.web.reply import PRIVATE
 from app.web.serve import serve
@@ -41,6 +53,14 @@ PREFIX = "/v2"
 OWN_PREFIX = "/repository"
 WRITING = ["PUT", "POST", "PATCH", "DELETE"]
 SHOWN = 100  # characters of what a client wrote in a message
+# Of a User-Agent: clients that take a challenge from a 401 of /v2/ alone, and after a 200 never send credentials.
+# They are Docker's daemon and command line; go-containerregistry (crane, ko, cosign), whose question may have
+# just its user's name (kaniko) or Go's own, as that of a registry that proxies; Helm and oras, when they log in.
+# What is made of containers/image reads the challenge of a 200; containerd and others answer the 401 of what they
+# are after.
+ASKED_BY_401 = frozenset(
+    {"docker", "Docker-Client", "go-containerregistry", "kaniko", "Go-http-client", "Helm", "oras"}
+)
 
 blueprint = Blueprint("docker", __name__)
 
@@ -213,9 +233,21 @@ def _gives_way(named: Repository, known: Repositories | Everything | Seen, names
 def _root() -> Response:
     """Clients of images learn here whether to send credentials: where some images are private or can be pushed. (A
     stranger is then given a token that opens nothing, and goes on.)"""
-    if any(each.access or each.kind is Kind.LOCAL for each in every_image()) and not principal().known:
+    every = every_image()
+    if not any(each.access or each.kind is Kind.LOCAL for each in every) or principal().known:
+        return images.told({})
+    read = any(not each.access for each in every if each.kind is not Kind.VIRTUAL)  # one of those has no image itself
+    if not read or presented() not in ("", NOBODYS) or _asked_by_401(request.headers.get("User-Agent", "")):
         raise unknown()
-    return images.told({})
+    response = images.told({})
+    response.headers["WWW-Authenticate"] = token.challenge(ask())
+    response.headers["Vary"] = "Authorization, User-Agent"
+    return response
+
+
+def _asked_by_401(agent: str) -> bool:
+    """Whether one of its products (RFC 9110, 10.1.5) is such a client; kaniko has commas between them."""
+    return any(each.partition("/")[0] in ASKED_BY_401 for each in agent.replace(",", " ").split())
 
 
 def _path() -> str:

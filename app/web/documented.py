@@ -26,7 +26,7 @@ SCHEMES = {
     "bearer": {"type": "http", "scheme": "bearer", "description": "a token"},
     "basic": {"type": "http", "scheme": "basic", "description": "a token as the password, with any user name"},
 }
-PROJECT = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
+PROJECT = r"[a-z0-9](?:[a-z0-9._-]{0,61}[a-z0-9])?"
 REPOSITORY = r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}"
 
 

@@ -2,7 +2,7 @@
 
 nginx asks      X-Edge: <its time>            where it has its lease (app/stores/edges.py)
 a node answers  X-Accel-Expires: @<second>    by nginx's own clock; without this line nothing is kept
-                X-Edge-Entry: <stamp> <repository> <key, percent-encoded>     for nginx's log, not for clients
+                X-Edge-Entry: <stamp> <repository> <key, percent-encoded> <sha256>    for nginx's log, not for clients
 
 a fresh stored body that a worker sends, of a public remote     kept
 one that never changes                                          until it expires here, a day at most
@@ -38,7 +38,8 @@ def kept(ask: Ask, resource: Resource, served: Served, stamp: int, now: float) -
     lasting = resource.immutable and stamp > 0  # else nobody could tell the edge of changes
     until = int(told[1]) + (_lifetime(resource, served, now) if lasting else 0)
     name = urllib.parse.quote(resource.key, safe="/:@+~", errors="surrogatepass")
-    return (("X-Accel-Expires", f"@{until}"), ("X-Edge-Entry", f"{stamp} {resource.repository.name} {name}"))
+    entry = f"{stamp} {resource.repository.name} {name} {served.entry.digest}"
+    return (("X-Accel-Expires", f"@{until}"), ("X-Edge-Entry", entry))
 
 
 def _public(resource: Resource) -> bool:

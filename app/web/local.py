@@ -8,8 +8,19 @@ from dataclasses import replace
 from email.utils import formatdate
 
 from flask import Blueprint, Response, jsonify, request
+from werkzeug.http import parse_etags
 
-from app.errors import Conflict, MethodNotAllowed, NotFound, PreconditionFailed, StoreDown
+from app import paths
+from app.errors import (
+    BadRequest,
+    Conflict,
+    MethodNotAllowed,
+    Moved,
+    NotFound,
+    PreconditionFailed,
+    StoreDown,
+    UnsupportedMedia,
+)
 from app.formats import FORMATS
 from app.hosting import host
 from app.hosting.base import Accepted, Build, Host, Page, Post
@@ -57,7 +68,8 @@ def target() -> Target:
 def get(ask: Ask, source: Repository) -> Response:
     """A page that the host computes, the file of that path, or what is in that directory."""
     known = host(source.package)
-    ask = replace(ask, address=address(source), user=principal().name if known.personal(ask.path) else ask.user)
+    ask = replace(ask, path=known.stored(ask.path, request.args.to_dict()), address=address(source))
+    ask = replace(ask, user=principal().name) if known.personal(ask.path) else ask
     page = known.page(ask, inside(source), ask.address)
     if page is None:
         try:
@@ -71,12 +83,21 @@ def get(ask: Ask, source: Repository) -> Response:
 
 
 def _instead(ask: Ask, source: Repository) -> Page | None:
-    """What is told where no such file is: an empty index, a directory. NotFound that names what may be meant."""
+    """What is told where no such file is: an empty index, a directory; Moved to one, NotFound."""
     if (page := _blank(ask, source)) is not None:
         return page
     if not ask.path or ask.path.endswith("/"):
         return listing(ask, inside(source), ask.address)
-    raise NotFound("no such file (a directory's address ends with a slash)", code="file_not_found")
+    plain = ask.route != "v2" and FORMATS[source.package].resolve(source, ask).key == ask.path
+    if plain and inside(source).children(f"{ask.path}/", limit=1):
+        raise Moved(_slashed(ask))
+    raise NotFound("no such file", code="file_not_found")
+
+
+def _slashed(ask: Ask) -> str:
+    """The directory, from where it was asked for without its slash; a name with a colon in it is no scheme."""
+    name = paths.quote(ask.path.rpartition("/")[2])
+    return f"./{name}/?{ask.query}" if ask.query else f"./{name}/"
 
 
 def _blank(ask: Ask, source: Repository) -> Page | None:
@@ -93,7 +114,7 @@ def _blank(ask: Ask, source: Repository) -> Page | None:
             now=EMPTY,
         )
         found = host(source.package).blank(resource.key, build)
-        if found is None or build.contents.scopes(limit=1):
+        if found is None or not host(source.package).untold(found.path, build.contents):
             return None
         body = found.body if isinstance(found.body, bytes) else found.body.read_bytes()
     dated = ("Last-Modified", formatdate(EMPTY, usegmt=True))
@@ -111,16 +132,22 @@ def _changed(ask: Ask, source: Repository) -> Response:
     known = host(source.package)
     if ask.method not in known.methods:
         raise MethodNotAllowed("this repository does not take that method", ("GET", "HEAD", *known.methods))
-    if ask.method == "PUT" and known.fixed(ask.path):
-        refuse_published(node().shelf, source, ask.path)
+    path = known.stored(ask.path, request.args.to_dict())
+    if ask.method == "PUT":
+        _require_whole()
+        if known.fixed(path):
+            refuse_published(node().shelf, source, path)
+    _require_seen(ask, source, path)
     spools = node().settings.layout.spool
     with ExitStack() as kept:
         got = received(spools, source, kept)
         source = replace(got.into, overwrite=got.into.overwrite and source.overwrite)
         post = _post(ask, source, got)
         post = replace(post, scratch=lambda: kept.enter_context(Upload(spools, source.name)))
-        with heartbeat.beating(), _turn(known, post):
+        with heartbeat.beating(), _turn(known, post), _seen(ask, source, path):
             accepted = _typed(known.accept(post, inside(source)))
+            if accepted.new:
+                _require_whole()
             outcome = carry_out(node().shelf, spools, source, accepted)
         with heartbeat.beating():
             indexed = Indexer(node().shelf, spools).settle(source, outcome.scopes)
@@ -139,6 +166,36 @@ def _conditional(ask: Ask, source: Repository) -> Iterator[Repository]:
         if error.code != "already_published":
             raise
         raise PreconditionFailed(error.message) from None
+
+
+def _require_whole() -> None:
+    """Of a part of a file (RFC 9110, 14.5) nothing is stored, and what is packed for its way is not unpacked here."""
+    if "Content-Range" in request.headers:
+        raise BadRequest("an upload is sent whole, without Content-Range", code="partial_upload")
+    if request.headers.get("Content-Encoding", "").strip().lower() not in ("", "identity"):
+        raise UnsupportedMedia("an upload is sent as it is to be stored, without Content-Encoding")
+
+
+def _require_seen(ask: Ask, source: Repository, path: str) -> None:
+    """PreconditionFailed where `If-Match` (RFC 9110, 13.1.1) tells of another file than what is there."""
+    wanted, entry = ask.headers.get("if-match"), None
+    if wanted is None or ask.method not in ("PUT", "DELETE"):
+        return
+    if (entry := inside(source).find(path)) is None and ask.method == "DELETE":
+        return  # without the condition it is a 404, and so it is with it (13.2.1)
+    if entry is None or not parse_etags(wanted).contains_raw(entry.etag or ""):
+        raise PreconditionFailed("what is published there is not what If-Match says")
+
+
+@contextmanager
+def _seen(ask: Ask, source: Repository, path: str) -> Iterator[None]:
+    """Of all who say what they have seen, one at a time changes it, on all nodes."""
+    if "if-match" not in ask.headers:
+        yield
+        return
+    with turn(node().memory, source, f"file {path}", required=True):
+        _require_seen(ask, source, path)
+        yield
 
 
 def inside(source: Repository) -> Inside:
@@ -178,6 +235,8 @@ def _answer(source: Repository, accepted: Accepted, outcome: Outcome, indexed: b
     else:
         response = jsonify(dict(_described(source, outcome) if accepted.answer is None else accepted.answer))
         response.status_code = accepted.status
+        if response.status_code == 201 and outcome.entries:
+            response.headers["Location"] = paths.join(address(source), next(iter(outcome.entries)))
     response.headers.extend(accepted.headers)
     if not indexed:
         response.headers["Warning"] = '199 artifactapi "published; its index follows"'

@@ -150,7 +150,8 @@ def _limit(text: str) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Hits:
-    """How often an edge gave one client what it kept of an entry, in the minute of `minute` (unix seconds)."""
+    """How often an edge gave one client what it kept of an entry, in the minute of `minute` (unix seconds); `digest`
+    is of what it gave, "" where a node did not tell it."""
 
     repository: str
     key: str
@@ -160,6 +161,7 @@ class Hits:
     bytes: int
     method: str = "GET"
     status: int = 200
+    digest: str = ""
 
     @property
     def pulls(self) -> bool:
@@ -184,6 +186,7 @@ class _Hits(Schema):
     bytes = fields.Integer(required=True, strict=True, validate=validate.Range(0, 2**46))  # so many of 64 KiB
     method = fields.String(validate=validate.OneOf(("GET", "HEAD")))
     status = fields.Integer(strict=True, validate=validate.Range(100, 599))
+    digest = fields.String(validate=validate.Regexp(r"[0-9a-f]{64}\Z"))
 
     @post_load
     def made(self, data: dict[str, Any], **_: Any) -> Hits:
@@ -262,9 +265,9 @@ def _named(keys: Iterable[tuple[str, str]]) -> Mapping[tuple[str, str], Named]:
 
 
 def _artifact(hits: Hits, named: Named | None) -> Artifact:
-    """Under its key, which begins with the path, where the entry is gone; without a digest where it may be another
-    that was served."""
+    """Under its key, which begins with the path, where the entry is gone; without a digest where no node told it and
+    it may be another that was served."""
     if named is None:
-        return Artifact(hits.key, hits.key)
+        return Artifact(hits.key, hits.key, hits.digest)
     lasting = named.fetched + SETTLED <= hits.minute // MINUTE * MINUTE
-    return Artifact(hits.key, named.path, named.digest if lasting else "")
+    return Artifact(hits.key, named.path, hits.digest or (named.digest if lasting else ""))

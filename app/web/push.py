@@ -12,11 +12,12 @@ Source: OCI distribution-spec 1.1, Push, Content Management.
 from __future__ import annotations
 
 import re
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
 from flask import Response
 
-from app.errors import ArtifactError, BadRequest, MethodNotAllowed
+from app.errors import ArtifactError, BadRequest, MethodNotAllowed, NotFound
 from app.formats.oci_names import Endpoint, parse, valid_name
 from app.hosting import docker_blobs
 from app.resource import Ask, Repository
@@ -36,7 +37,8 @@ def change(ask: Ask, source: Repository) -> Response:
     if ask.method == "PUT" and target.kind is Endpoint.MANIFESTS:
         return push_manifests.put(ask, source, target)
     if ask.method == "DELETE" and target.kind in (Endpoint.MANIFESTS, Endpoint.BLOBS):
-        return push_manifests.delete(source, target)
+        with _missing(ask):
+            return push_manifests.delete(source, target)
     raise MethodNotAllowed("the registry API has no such request", oci.READING)
 
 
@@ -46,9 +48,21 @@ def read(ask: Ask, source: Repository) -> Response:
     if found is None:
         if ask.method == "HEAD":
             _renew(ask, source)
-        return local.get(ask, source)
+        with _missing(ask):
+            return local.get(ask, source)
     require_write(source)
     return push_uploads.status(ask, source, *found)
+
+
+@contextmanager
+def _missing(ask: Ask) -> Iterator[None]:
+    """Words of this API for what is not there: it knows of no files."""
+    try:
+        yield
+    except NotFound as error:
+        if error.code != "file_not_found":
+            raise
+        raise NotFound(f"no such {parse(ask.path).kind.removesuffix('s')}", code=error.code) from None
 
 
 def _renew(ask: Ask, source: Repository) -> None:

@@ -21,8 +21,9 @@ from app.stores.rates import Alone, Shared, parse
 from app.web.auth import principal, shown_credentials
 from app.web.node import ask, node
 
-# From one address, in any case. Each is a row and an Argon2 hash, or a signature; a CI's jobs share an address.
-OPEN = {"login": parse("5/minute"), "register": parse("5/minute"), "oidc": parse("60/minute")}
+# From one address, in any case. A login guesses a password; the others are a row and an Argon2 hash, or a signature,
+# and many people, or a CI's jobs, share an address.
+OPEN = {"login": parse("5/minute"), "register": parse("60/minute"), "oidc": parse("60/minute")}
 COUNTED = "artifactapi.counted"  # in the environment of a request that another process, or an outer one, counted
 # What watches this server must not be kept from it; nginx's question is of an upload that is counted itself.
 UNCOUNTED = ("/health", "/metrics", "/api/v1/edges/", "/api/v1/may-write")

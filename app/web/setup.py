@@ -12,7 +12,7 @@ from app import setup
 from app.errors import NotFound
 from app.setup.place import OPTIONS, Place, options
 from app.web import client
-from app.web.auth import readable
+from app.web.auth import readable, visible
 from app.web.documented import EITHER, Blueprint
 from app.web.node import about, node
 from app.web.serve import address
@@ -40,6 +40,31 @@ class OptionsQuery(Schema):
     components = fields.String(metadata={"description": OPTIONS["components"][1]})
     scope = fields.String(metadata={"description": OPTIONS["scope"][1]})
     registry = fields.String(metadata={"description": OPTIONS["registry"][1]})
+    trusted = fields.String(metadata={"description": OPTIONS["trusted"][1]})
+
+
+class PlaceShown(Schema):
+    repository = fields.String(required=True)
+    package = fields.String(required=True)
+    url = fields.String(required=True, metadata={"description": "where its files are listed"})
+
+
+class Places(Schema):
+    repositories = fields.List(fields.Nested(PlaceShown), required=True)
+
+
+@blueprint.get("/")
+@blueprint.doc(security=[*EITHER, {}])
+@blueprint.response(200, Places)
+def places() -> dict[str, Any]:
+    """Which repositories there are files for: those that one may read."""
+    known, origin = node().repositories, client.origin(request.environ, node().settings)
+    every = sorted({**known.remotes, **known.listed, **known.virtuals})
+    seen = [found for name in every if (found := visible(name))]
+    listed = [
+        {"repository": each.name, "package": each.package, "url": f"{origin}/setup/{each.name}/"} for each in seen
+    ]
+    return {"repositories": listed}
 
 
 @blueprint.get("/<repository:name>/")
@@ -60,7 +85,7 @@ def files(name: str) -> dict[str, Any]:
 def file(given: dict[str, str], name: str, file: str) -> Response:
     """One of them, as it is to be saved."""
     place = _place(name, given)
-    writer = setup.files(place).get(file)
+    writer = setup.writer(place, file)
     if writer is None:
         raise NotFound(f"there is no such file: /setup/{name}/ lists those there are", code="file_not_found")
     response = Response(writer(place), content_type="text/plain; charset=utf-8")

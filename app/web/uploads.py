@@ -5,7 +5,7 @@
     fills     the application begins anew, in the same order of refusals; wsgi.input is that socket
 
 What is small and has arrived stays with the worker, unless it may have to wait there: for an index or for its turn
-(Host.waits). Strangers stay too: what reads their bodies (a login) gives them seconds.
+(Host.waits, If-Match). Strangers stay too: what reads their bodies (a login) gives them seconds.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ def _known() -> bool:
 
 def _may_hold(environ: Mapping[str, Any], conn: socket.socket) -> bool:
     """Whether a worker that answers this may have to wait."""
-    return _large(environ) or _waits(environ) or not _arrived(environ, conn)
+    return _large(environ) or _waits(environ) or "HTTP_IF_MATCH" in environ or not _arrived(environ, conn)
 
 
 def _large(environ: Mapping[str, Any]) -> bool:

@@ -18,7 +18,9 @@ from app.web.ticker import Ticker
 log = logging.getLogger(__name__)
 
 EVERY = 10.0  # seconds between two batches
-COARSE = 3600.0  # seconds within which a second use of an entry is not noted again
+NOTED = 5.0  # the same of uses: eviction waits for so long before it goes by them (app/eviction.py)
+FEW = 500  # entries of a batch in which each is noted as of its last use: of a million, too, 30 us of Postgres each
+COARSE = 300.0  # seconds within which a second use is not noted again, in batches of more than FEW
 MOST = 10_000  # entries of one batch: when so many have gathered it is sent at once
 REMEMBERED = 50_000  # entries that are known to be noted; what is forgotten is noted again, which changes nothing
 EARLY, ROWS = 5_000, 20_000  # rows of the record at which they are written at once, and beyond which none is added
@@ -44,45 +46,51 @@ class Artifact:
 
 
 class Usage:
-    """One per process, for many threads; no request waits for it, and a hot entry costs a statement an hour."""
+    """One per process, for many threads; no request waits for it.
+
+    While few entries are in use each is noted as of its last use, so that what was used before another goes before
+    it; of a crowd an entry is noted once in COARSE seconds, by whichever process is first."""
 
     def __init__(self, index: Index) -> None:
         self._index = index
         self._lock = threading.Lock()
-        self._keys: set[tuple[str, str]] = set()
+        self._keys: dict[tuple[str, str], float] = {}
         self._noted: set[int] = set()  # hashes: two that are equal cost one of them its note
         self._forget_at = 0.0
-        self._ticker = Ticker("usage", EVERY, self.flush)
+        self._ticker = Ticker("usage", NOTED, self.flush)
 
     def add(self, repository: str, key: str) -> None:
         """This entry was served just now."""
         used = (repository, key)
         with self._lock:
-            if hash(used) in self._noted or used in self._keys:
+            if hash(used) in self._noted:
                 return
-            if len(self._keys) >= MOST:
+            if len(self._keys) >= MOST and used not in self._keys:
                 self._ticker.hasten()
                 return  # what is beyond it is noted at its next use
-            self._keys.add(used)
+            self._keys[used] = time.time()
             self._ticker.begin()
 
     def flush(self) -> None:
         """Note what has gathered; where the index is down it stays for the next time."""
         with self._lock:
-            keys, self._keys = self._keys, set()
+            keys, self._keys = self._keys, {}
+            if self._noted and time.monotonic() >= self._forget_at:
+                self._noted = set()
         if not keys:
             return
         try:
-            self._index.used(sorted(keys), time.time(), COARSE)
+            self._index.used(keys, COARSE if len(keys) > FEW else 0.0)
         except StoreDown:
             with self._lock:
-                self._keys |= keys if len(self._keys) + len(keys) <= MOST else set()
+                self._keys = keys | self._keys if len(self._keys) + len(keys) <= MOST else self._keys
             return
-        self._remember({hash(used) for used in keys})
+        if len(keys) > FEW:
+            self._remember({hash(used) for used in keys})
 
     def _remember(self, noted: set[int]) -> None:
         with self._lock:
-            if time.monotonic() >= self._forget_at or len(self._noted) + len(noted) > REMEMBERED:
+            if not self._noted or len(self._noted) + len(noted) > REMEMBERED:
                 self._noted = set()
                 self._forget_at = time.monotonic() + COARSE
             self._noted |= noted

@@ -169,7 +169,8 @@ def test_bad_tokens_name_each_field(people: People) -> None:
     told = refused(ada.post("/tokens", wrong), 422, "invalid")
     assert set(told["fields"]) == {"name", "scopes.0", "expires_in"}
     assert set(refused(ada.post("/tokens", {}), 422, "invalid")["fields"]) == {"name", "scopes"}
-    refused(people.root.post("/tokens", {"name": "x", "scopes": ["read"]}), 403, "not_a_user")
+    told = refused(people.root.post("/tokens", {"name": "x", "scopes": ["read"]}), 403, "not_a_user")
+    assert "POST /api/v1/users" in told["message"], "whoever begins with ADMIN_TOKEN is told the way to a token"
     assert ada.post("/tokens", {"name": "x\n", "scopes": ["read"]}).status_code == 422
 
 
@@ -192,6 +193,23 @@ def test_every_token_of_a_user_ends_in_one_change(people: People, node: Node) ->
 
 
 # -- administrators --------------------------------------------------------------------------------------------
+
+
+def test_administrators_see_whose_tokens_there_are_and_end_one(people: People) -> None:
+    ada = people.user("ada")
+    made = ada.post("/tokens", {"name": "lost", "scopes": ["read"]}).get_json()
+    mine = ada.get("/auth/me").get_json()["id"]
+    told = people.root.get(f"/users/{mine}/tokens").get_json()
+    assert told == {**ada.get("/tokens").get_json(), "after": None}
+    assert made["token"] not in people.root.get(f"/users/{mine}/tokens").get_data(as_text=True)
+    (found,) = (each for each in told["tokens"] if each["name"] == "lost")
+    first = people.root.get(f"/users/{mine}/tokens?limit=1").get_json()
+    assert ([each["name"] for each in first["tokens"]], first["after"]) == (["login"], first["tokens"][0]["id"])
+    assert people.root.delete(f"/tokens/{found['id']}").status_code == 204
+    refused(Person(people.node, made["token"]).get("/auth/me"), 401, "unauthorized")
+    refused(people.root.get("/users/999/tokens"), 404, "unknown_user")
+    refused(people.nobody.get(f"/users/{mine}/tokens"), 401, "unauthorized")
+    refused(ada.get(f"/users/{mine}/tokens"), 403, "not_an_administrator")
 
 
 def test_administrators_manage_users(people: People) -> None:

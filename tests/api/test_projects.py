@@ -23,6 +23,9 @@ def test_a_project_from_its_making_to_its_end(people: People) -> None:
     made = ada.post("/projects", {"name": "tools", "description": "ours"})
     assert made.status_code == 201
     assert (made.get_json()["name"], made.get_json()["role"]) == ("tools", "owner")
+    number = made.get_json()["id"]
+    (listed,) = ada.get("/projects").get_json()["projects"]
+    assert number == ada.get("/projects/tools").get_json()["id"] == listed["id"]
     refused(ada.post("/projects", {"name": "tools"}), 409, "project_exists")
     assert ada.get("/projects/tools").get_json()["description"] == "ours"
     assert ada.patch("/projects/tools", {"description": "all ours"}).get_json()["description"] == "all ours"
@@ -30,6 +33,17 @@ def test_a_project_from_its_making_to_its_end(people: People) -> None:
     assert ada.delete("/projects/tools").status_code == 204
     refused(ada.get("/projects/tools"), 404, "unknown_project")
     assert names(ada) == []
+
+
+@pytest.mark.parametrize("name", ["team_a", "team.a", "9-lives", "a" * 63])
+def test_names_as_people_give_them(people: People, name: str) -> None:
+    """What images may be called, too (distribution-spec, <name>)."""
+    ada = people.user("ada")
+    assert ada.post("/projects", {"name": name}).status_code == 201
+    assert ada.get(f"/projects/{name}").get_json()["name"] == name
+    assert ada.post("/repositories", {"name": "x", "project": name, "package": "generic"}).status_code == 201
+    assert ada.get("/repositories/x").get_json()["access"] == name
+    assert ada.upload("x/a.txt", b"a").status_code == 201
 
 
 def test_a_strangers_project_is_not_there(people: People) -> None:
@@ -48,6 +62,7 @@ def _every(name: str) -> list[tuple[str, str, Any]]:
         ("PATCH", at, {"description": "x"}),
         ("DELETE", at, None),
         ("GET", f"{at}/members", None),
+        ("POST", f"{at}/members", {"email": "bob@example.org", "role": "owner"}),
         ("PUT", f"{at}/members/bob@example.org", {"role": "owner"}),
         ("DELETE", f"{at}/members/ada@example.org", None),
         ("GET", f"{at}/trusts", None),
@@ -64,6 +79,8 @@ def test_members_and_what_each_may(people: People) -> None:
     refused(ada.put(f"/projects/tools/members/{number}", {"role": "reader"}), 404, "unknown_user")
     assert ada.put("/projects/tools/members/eve@example.org", {"role": "writer"}).status_code == 200
     assert ada.put(f"/projects/tools/members/{number}", {"role": "reader"}).get_json()["email"] == "eve@example.org"
+    posted = ada.post("/projects/tools/members", {"email": "Eve@example.org", "role": "reader"})
+    assert (posted.status_code, posted.get_json()["id"], posted.get_json()["role"]) == (201, number, "reader")
     told = bob.get("/projects/tools/members").get_json()["members"]
     assert [(each["email"], each["role"]) for each in told] == [
         ("ada@example.org", "owner"),
@@ -73,6 +90,7 @@ def test_members_and_what_each_may(people: People) -> None:
     assert bob.get("/projects/tools").get_json()["role"] == "writer"
     for refusal in (
         bob.put("/projects/tools/members/eve@example.org", {"role": "owner"}),
+        bob.post("/projects/tools/members", {"email": "eve@example.org", "role": "owner"}),
         bob.delete("/projects/tools/members/eve@example.org"),
         bob.patch("/projects/tools", {"description": "x"}),
         bob.delete("/projects/tools"),
@@ -85,6 +103,9 @@ def test_members_and_what_each_may(people: People) -> None:
     refused(ada.put(f"/projects/tools/members/{2**70}", {"role": "reader"}), 404, "unknown_user")
     refused(ada.put("/projects/tools/members/a%00b", {"role": "reader"}), 404, "unknown_user")
     refused(ada.put("/projects/tools/members/bob@example.org", {"role": "king"}), 422, "invalid")
+    refused(ada.post("/projects/tools/members", {"role": "reader"}), 422, "invalid")
+    nobody = {"email": "nobody@example.org", "role": "reader"}
+    refused(ada.post("/projects/tools/members", nobody), 404, "unknown_user")
 
 
 def test_a_project_keeps_an_owner(people: People) -> None:
@@ -108,7 +129,7 @@ def test_names_that_the_file_gives_rights_to_are_the_administrators(people: Peop
     refused(people.root.delete("/projects/alpha"), 409, "defined_in_file")
     for word in ("authenticated", "everybody", "public", "anonymous"):
         refused(people.root.post("/projects", {"name": word}), 409, "project_exists")
-    for name in ("", "Tools", "a b", "-a", "a" * 64, "a/b", "a\x00", "ä"):
+    for name in ("", "Tools", "a b", "-a", "a_", ".", "..", "a" * 64, "a/b", "a\x00", "ä"):
         refused(ada.post("/projects", {"name": name}), 422, "invalid")
     people.root.put("/projects/alpha/members/ada@example.org", {"role": "writer"})
     assert ada.upload("filed/a.txt", b"a").status_code == 201

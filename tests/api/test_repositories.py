@@ -100,6 +100,21 @@ def test_entries_by_folder_prefix_and_part(people: People) -> None:
         refused(ada.get(f"{at}?{query}"), 422, "invalid")
 
 
+def test_when_an_entry_was_used_last(people: People, node: Node, upstream: Upstream) -> None:
+    """As eviction goes by it, wherever entries are told of."""
+    upstream.put("/in/u.txt", b"u")
+    node.get("/repository/up/in/u.txt")
+    node.idle()
+    digest = hashlib.sha256(b"u").hexdigest()
+    index = node.carrier.engine.shelf.catalog.index
+    index.used({("up", "in/u.txt"): 4_000_000_000.0}, 0)
+    at, everywhere = "/repositories/up/entries", "/artifacts"
+    for query in (f"{at}?folder=in", f"{at}?search=u.t", f"{everywhere}?q=u.t", f"{everywhere}?digest={digest}"):
+        told = people.root.get(query).get_json()
+        (one,) = told.get("entries") or told["artifacts"]
+        assert one["used"] == "2096-10-02T07:06:40Z", query
+
+
 def test_one_entry_goes(people: People, node: Node, upstream: Upstream) -> None:
     ada = people.user("ada")
     people.root.upload("team/a.txt", b"a")

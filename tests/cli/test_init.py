@@ -202,6 +202,19 @@ def test_a_file_that_is_there_is_not_replaced(root: Path, tmp_path: Path) -> Non
     assert run("--root", str(root), "--output", str(tmp_path / "no" / "r.json")).exit_code == 1
 
 
+def test_what_is_written_is_what_the_server_reads(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """CONFIG_PATH names it for `check` and `run`, too."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("CONFIG_PATH", str(tmp_path / "mine.json"))
+    assert run("--root", str(root)).exit_code == 0
+    assert "debian" in remotes(tmp_path / "mine.json")
+    monkeypatch.setenv("CONFIG_PATH", " ")
+    assert run("--root", str(root)).exit_code == 0
+    assert "debian" in remotes(tmp_path / "remotes.json")
+
+
 def test_an_empty_machine_and_broken_files(tmp_path: Path) -> None:
     (tmp_path / "m").mkdir()
     output = tmp_path / "remotes.json"

@@ -70,7 +70,7 @@ def escaped(text: str) -> str:
 
 def wire(path: str) -> str:
     """As the path reaches an upstream."""
-    return quote(escaped(path), safe="/:@~")
+    return quote(escaped(path), safe="/:@~!")
 
 
 def publish(upstream: Upstream, *modules: Module) -> None:

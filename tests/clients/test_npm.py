@@ -51,6 +51,7 @@ def place(stack_factory: StackFactory) -> Iterator[Place]:
     for name in ("npm", "pnpm", "yarn", "up"):
         remotes[name] = {**long, "base_url": registry.url}
         remotes[f"{name}-chain"] = {**long, "base_url": f"{stack.url}/repository/{name}"}
+    remotes["narrow"] = {**long, "base_url": registry.url, "immutable_patterns": ["-1\\.[0-9.]*\\.tgz$"]}
     remotes["public"] = {**long, "base_url": public()}
     virtuals = {"all": {"package": "npm", "members": ["mine", "up"]}}
     stack.configure({"remotes": remotes, "locals": {"mine": {"package": "npm"}}, "virtuals": virtuals})
@@ -148,6 +149,13 @@ def test_a_virtual_of_ours_and_theirs(place: Place, machine: Machine) -> None:
     npm("install", cwd=project)
     assert npm.installed(project) == {"ours": "1.0.0", **WANTED}
     assert place.registry.documents.count("/ours") == 0
+
+
+def test_npm_installs_the_newest_that_patterns_leave(machine: Machine) -> None:
+    npm = machine("npm", "narrow")
+    project = npm.project({"tool": "latest"})
+    npm("install", cwd=project)
+    assert npm.installed(project) == {"tool": "1.0.0"}
 
 
 def test_npm_through_the_registry_of_this_machine(machine: Machine) -> None:

@@ -50,11 +50,23 @@ class Containerd:
 
     def mirror(self, registry: str, url: str) -> None:
         """Have `registry` asked for at `url` from now on; with a path, that stands for /v2."""
+        override = "true" if urllib.parse.urlsplit(url).path else "false"
+        self._write(registry, _HOSTS.format(fallback=self._fallback, mirror=url, override=override))
+
+    @contextlib.contextmanager
+    def configured(self, registry: str, text: str) -> Iterator[None]:
+        """With that hosts.toml for `registry`, and none afterwards."""
+        file = self._write(registry, text)
+        yield
+        file.unlink()
+        file.parent.rmdir()
+
+    def _write(self, registry: str, text: str) -> Path:
         place = self._home / "hosts" / registry
         place.mkdir(parents=True, exist_ok=True)
-        override = "true" if urllib.parse.urlsplit(url).path else "false"
-        text = _HOSTS.format(fallback=self._fallback, mirror=url, override=override)
-        (place / "hosts.toml").write_text(text, encoding="utf-8")
+        file = place / "hosts.toml"
+        file.write_text(text, encoding="utf-8")
+        return file
 
     def ctr(self, *arguments: str) -> str:
         return run([*self._command, *arguments], self._home)

@@ -167,7 +167,8 @@ def _document(upstream: Upstream, files: Mapping[str, Nginx], registry: Registry
     fixed = {**plain, "immutable_patterns": [r"\.bin$"], "cache": {"mutable_ttl": "1s"}}
     fixed["mutable_patterns"] = [r"\.txt$"]
     remotes |= {"up": plain, "fixed": fixed, "images": images}
-    return {"remotes": remotes, "locals": {"team": {"package": "generic"}}}
+    virtuals = {"every": {"package": "generic", "members": ["team", "fixed"]}}
+    return {"remotes": remotes, "locals": {"team": {"package": "generic"}}, "virtuals": virtuals}
 
 
 @contextmanager

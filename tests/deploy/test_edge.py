@@ -362,5 +362,5 @@ def test_what_nginx_logs_for_its_agent(edge: Fleet) -> None:
     eventually(lambda: b"\tone\n" in log.read_bytes(), "its line")
     (fields,) = (line.split("\t") for line in log.read_text("utf-8").splitlines() if line.endswith("\tone"))
     assert (fields[0], fields[2:6]) == ("HIT", ["127.0.0.1", "GET", "200", "77"])
-    assert fields[6].split()[1:] == ["fixed", "logged.bin"]
+    assert fields[6].split()[1:] == ["fixed", "logged.bin", hashlib.sha256(BODY[:77]).hexdigest()]
     assert (edge.front.cache / cached(f"GET|http|a|{path}")).exists()

@@ -269,6 +269,9 @@ def told(reader: Reader) -> Read:
     [
         ("PUT", "/repository/team/x", "100000000", 413),  # UPLOAD_MAX is 64M here
         ("PUT", "/repository/up/x", "1000000", 405),
+        ("PUT", "/repository/every/x", "1000000", 405),
+        ("PUT", "/api/v1/remote/up/x", "1000000", 400),
+        ("PUT", "/api/v1/virtual/every/x", "1000000", 400),
         ("PUT", "/repository/none/x", "1000000", 404),
         ("PUT", "/repository/team/%2e%2e/x", "1000000", 400),
         ("PUT", "/", "1000000", 405),
@@ -283,6 +286,7 @@ def test_nor_does_who_is_known_with_what_nothing_takes(
     found = told(Reader(fleet.front.port, path, method=method, Connection="close", **own))
     errors = {400: "bad_request", 404: "not_found", 405: "method_not_allowed", 413: "too_large"}
     assert (found.status, found.error) == (status, errors[status])
+    assert ("allow" in found.headers) == (status == 405), "RFC 9110, 15.5.6"
 
 
 @FILES
@@ -336,6 +340,7 @@ def test_what_nginx_refuses_itself_reads_like_the_application(
             stack.enter_context(running(front))
         found = told(Bare(front.port, head))
     assert (found.status, found.error) == (status, code)
+    assert ("allow" in found.headers) == (status == 405)
 
 
 # those who are slow ---------------------------------------------------------------------------------------
@@ -549,6 +554,14 @@ def test_the_host_and_the_client_are_the_outer_ones(fleet: Fleet) -> None:
     assert answer.endswith(bytes(pushed.manifest.data))
     eventually(lambda: [each for each in fleet.door.lines("request") if each["path"] == path], "its line")
     assert {each["client"] for each in fleet.door.lines("request") if each["path"] == path} == {"127.0.0.9"}
+
+
+@FILES
+def test_no_client_says_how_documents_name_this_server(fleet: Fleet) -> None:
+    told = {"X-Forwarded-Prefix": "/evil", "X-Forwarded-Port": "444", "Connection": "close"}
+    answer = Reader(fleet.front.port, "/setup/", **told).rest()
+    assert (answer.status, b"http://a/setup/" in answer.body) == (200, True)
+    assert b"evil" not in answer.body and b":444" not in answer.body
 
 
 @FILES

@@ -6,8 +6,9 @@ import hashlib
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from types import SimpleNamespace
 
 import psycopg
 import pytest
@@ -138,11 +139,11 @@ class Noting(PostgresIndex):
     statements = 0
     down = False
 
-    def used(self, keys: Iterable[tuple[str, str]], now: float, coarse: float) -> None:
+    def used(self, last: Mapping[tuple[str, str], float], coarse: float) -> None:
         if self.down:
             raise StoreDown("not now")
         self.statements += 1
-        super().used(keys, now, coarse)
+        super().used(last, coarse)
 
 
 @pytest.fixture
@@ -162,18 +163,34 @@ def lately(database_url: str) -> list[str]:
         return [path for (path,) in connection.execute("SELECT path FROM entries WHERE used > 1000 ORDER BY path")]
 
 
-def test_many_uses_of_one_entry_are_one_statement_an_hour(noting: Noting, database_url: str) -> None:
+def test_uses_are_one_statement_a_batch_and_each_of_its_own_time(noting: Noting) -> None:
+    notes = Usage(noting)
+    for served in ("ab", "bbba", "ab", ""):
+        for key in served * 50:
+            notes.add("up", key)
+        notes.flush()
+        if served:
+            assert [each.path for each in noting.coldest(["up"], True, 2)] == [*sorted("ab", key=served.rindex)]
+    assert noting.statements == 3
+    notes.close()
+
+
+def test_of_a_crowd_a_second_use_is_not_noted_at_once(noting: Noting, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(usage, "FEW", 1)
+    now = time.monotonic()
+    monkeypatch.setattr(usage, "time", SimpleNamespace(time=time.time, monotonic=lambda: now))
     notes = Usage(noting)
     for _ in range(3):
         for _ in range(100):
+            notes.add("up", "a")
             notes.add("up", "b")
         notes.flush()
     assert noting.statements == 1
-    assert lately(database_url) == ["b"]
+    now += usage.COARSE
+    notes.flush()  # nothing new has come since, and yet that is forgotten
     notes.add("up", "a")
     notes.close()
     assert noting.statements == 2
-    assert lately(database_url) == ["a", "b"]
 
 
 def test_what_cannot_be_noted_now_is_noted_later(noting: Noting, database_url: str) -> None:
@@ -191,7 +208,7 @@ def test_a_full_batch_does_not_wait(noting: Noting, database_url: str, monkeypat
     notes = Usage(noting)
     for key in ("a", "x", "b"):
         notes.add("up", key)
-    deadline = time.monotonic() + 8  # EVERY is 10
+    deadline = time.monotonic() + 4  # NOTED is 5
     while noting.statements == 0:
         assert time.monotonic() < deadline
         time.sleep(0.01)

@@ -10,16 +10,18 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from app import repositories
+from app import eviction, repositories
 from app.eviction import ROW, Evictor, Limits, Round
 from app.fills import spool
 from app.maintenance import collect
 from app.stores.blobs import Room
 from app.stores.filesystem import FilesystemBlobs
+from app.web import usage
 from tests.disk.index import age, entries, used
 from tests.disk.small import SmallDisk
 from tests.http.node import Node, body
@@ -37,7 +39,9 @@ def noise(name: str, size: int = SIZE) -> bytes:
 def evictor_of(node: Node, most: int | None = None, free: str = "0", offline: bool = False) -> Evictor:
     settings = replace(node.settings, storage_max=most, storage_min_free=free, offline=offline)
     shelf = node.carrier.engine.shelf
-    return Evictor(shelf.catalog, shelf.blobs, lambda: node.carrier.repositories.filed, settings)
+    evictor = Evictor(shelf.catalog, shelf.blobs, lambda: node.carrier.repositories.filed, settings)
+    evictor.noted = 0.0  # a test flushes what it wants to be noted
+    return evictor
 
 
 def fetched(node: Node, upstream: Upstream, *names: str, repository: str = "up", size: int = SIZE) -> None:
@@ -103,6 +107,41 @@ def test_cold_entries_go_used_ones_and_hosted_files_stay(node: Node, upstream: U
     assert upstream.count() == 0
     assert body(node.get("/repository/up/b")) == noise("b")  # as if it had never been here
     assert upstream.count("/b", "GET") == 1
+
+
+def test_a_use_of_a_moment_ago_counts(node: Node, upstream: Upstream, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Processes note what they serve in batches: whoever makes room for STORAGE_MAX waits for theirs."""
+    assert eviction.NOTED > usage.NOTED
+    fetched(node, upstream, *NAMES)
+    evictor = evictor_of(node, most=5 * SIZE)
+    flush = node.app.extensions["artifactapi"].finish.usage.flush
+    monkeypatch.setattr(evictor._ended, "wait", lambda seconds: flush())
+    assert node.get("/repository/up/a").headers["X-Cache"] == "HIT"
+    assert evictor.round().entries == 2
+    assert entries(node) == {"up": {"a", "d", "e", "f"}}
+
+
+def test_waiting_for_notes_is_no_work_to_rest_from(
+    node: Node, upstream: Upstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fetched(node, upstream, *NAMES)
+    evictor = evictor_of(node, most=5 * SIZE)
+    evictor.noted = eviction.NOTED
+    now, rests = [time.monotonic()], []
+
+    def wait(seconds: float) -> None:
+        now[0] += seconds
+
+    def rest(seconds: float, watch: bool) -> None:
+        rests.append(seconds)
+        evictor._ended.set()
+
+    monkeypatch.setattr(eviction, "time", SimpleNamespace(time=time.time, monotonic=lambda: now[0]))
+    monkeypatch.setattr(evictor._ended, "wait", wait)
+    monkeypatch.setattr(evictor, "_rest", rest)
+    evictor._run()
+    assert len(entries(node)["up"]) == 4
+    assert rests == [eviction.EVERY]
 
 
 def test_a_touch_above_the_limit_ends_five_percent_below(node: Node, upstream: Upstream) -> None:

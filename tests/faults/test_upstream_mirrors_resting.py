@@ -66,6 +66,31 @@ def test_dead_mirrors_cost_nothing_once_they_are_known(
     assert states(listed)[f"{second.port}/m"] == ("open", REST - FIRST), "asked last: it failed a moment ago"
 
 
+@pytest.mark.parametrize(("epoch", "asked"), [(6, False), (7, False), (8, True)])
+def test_a_flush_ends_what_failed_before(
+    visitor: Visitor, upstream: Upstream, fleet: Fleet, slow_clock: Clock, epoch: int, asked: bool
+) -> None:
+    first, second = fleet(2)
+    offer(upstream, first, second)
+    listed = remote(visitor, upstream)
+    visitor.upstreams.flushed(listed.repository, 7)
+    for each in (first, second):
+        each.status(502)
+    for number in range(FAILURES):
+        with pytest.raises(UpstreamError, match="502"):
+            listed.get(f"f{number}")
+    before = first.count() + second.count()
+    visitor.upstreams.flushed(listed.repository, epoch)
+    with pytest.raises(UpstreamError if asked else Unavailable):
+        listed.get("another")
+    assert (first.count() + second.count() > before) == asked
+    for each in (first, second):
+        each.clear()
+    visitor.upstreams.flushed(listed.repository, 9)
+    assert listed.get()[0] == 200
+    assert {state for state, _ in states(listed).values()} == {"closed"}, "nor is any of them asked last"
+
+
 def test_a_list_that_cannot_be_had_is_told_of(visitor: Visitor, upstream: Upstream, slow_clock: Clock) -> None:
     listed = remote(visitor, upstream)
     upstream.stop()

@@ -140,6 +140,7 @@ def test_refused_before_connecting(visitor: Visitor, upstream: Upstream, tripwir
     with pytest.raises(UpstreamDenied) as caught:
         visitor.get(upstream.url)
     assert caught.value.code == "upstream_redirect_refused"
+    assert " leads to " in caught.value.message, "a document leads there as well as a redirect"
     assert {address[1] for address in tripwire} == {upstream.port}
 
 

@@ -8,7 +8,7 @@ from io import BytesIO
 from typing import BinaryIO
 
 from app.formats import FORMATS
-from app.resource import Ask, Entry, Found, Kind, Repository
+from app.resource import Ask, Entry, Found, Kind, Made, Repository
 
 BASE = "http://127.0.0.1:1"
 
@@ -18,6 +18,9 @@ class Paper:
     """A desk whose documents are kept in memory."""
 
     body: bytes = b""
+
+    def show(self, made: Made) -> None:
+        """Nobody waits for it."""
 
     def write(self, data: bytes, /) -> object:
         self.body += data

@@ -10,7 +10,7 @@ from typing import BinaryIO
 
 from app.errors import NotFound
 from app.formats import FORMATS
-from app.resource import Ask, Entry, Found, Kind, Repository, Resource
+from app.resource import Ask, Entry, Found, Kind, Made, Repository, Resource
 
 Files = Mapping[str, bytes]
 
@@ -28,6 +28,9 @@ class Table:
 
     text: io.BytesIO = field(default_factory=io.BytesIO)
     others: dict[str, Kept] = field(default_factory=dict)
+
+    def show(self, made: Made) -> None:
+        """Nobody waits for it."""
 
     def write(self, data: bytes, /) -> object:
         return self.text.write(data)

@@ -24,11 +24,11 @@ def resolved(package: str, path: str, query: str = "", base: str = "http://127.0
 
 @contextmanager
 def serving(
-    root: Path, database_url: str, redis_url: str, package: str, base: str = ""
+    root: Path, database_url: str, redis_url: str, package: str, base: str = "", **more: object
 ) -> Iterator[tuple[Node, Upstream]]:
-    """A node whose remote `r` (mutable_ttl 100 s) is this upstream's."""
+    """A node whose remote `r` (mutable_ttl 100 s) is this upstream's; `more` are other keys of it."""
     upstream = Upstream()
-    remote = {"package": package, "base_url": upstream.url + base, "cache": {"mutable_ttl": 100}}
+    remote = {"package": package, "base_url": upstream.url + base, "cache": {"mutable_ttl": 100}, **more}
     try:
         with Node(root, database_url, redis_url, {"remotes": {"r": remote}}).running() as node:
             yield node, upstream

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from app.errors import NotFound
+from app.errors import Forbidden, NotFound
 from app.formats import FORMATS
 from app.formats.cargo import CONFIG
-from app.resource import HERE, Ask, Digest, Located
+from app.resource import HERE, Ask, Digest, Found, Located
 from tests.clients.crates import Crate, in_index, publish
 from tests.formats.made import remote, virtual, written
 from tests.formats.proxied import serving
@@ -80,6 +80,7 @@ def test_a_search_goes_where_upstreams_config_says(config: dict[str, str], url: 
         ("3/a/abc", "abc"),
         ("my/_c/my_crate", "my-crate"),
         (f"api/v1/crates/My_Crate/1.0.0/{SUM}/download", "my-crate"),
+        ("api/v1/crates/My_Crate/1.0.0/download", "my-crate"),
         (CONFIG, ""),
         ("api/v1/crates", ""),
         ("ab/cd/../abcd", ""),
@@ -117,6 +118,8 @@ def test_what_a_members_patterns_refuse_is_in_no_merged_index() -> None:
     assert written(both, in_index("abcd"), {"one": first, "two": second}) == expected + second + b"\n"
     with pytest.raises(NotFound):
         written(both, in_index("other"), {"one": line("other", "1.0.0")})
+    assert written(narrow, in_index("abcd"), {"one": first}) == expected, "its own is not upstream's either"
+    assert not CARGO.resolve(ONE, Ask("GET", "one", in_index("abcd"))).sources
 
 
 def test_lines_are_merged_by_version() -> None:
@@ -218,6 +221,29 @@ def test_only_the_crate_that_the_index_lists_is_kept(served: tuple[Node, Upstrea
     assert node.get(download(node, page)).status_code == 502
     node.idle()
     assert node.spools() == []
+
+
+def test_a_crate_whose_digest_the_client_does_not_know(served: tuple[Node, Upstream, Upstream]) -> None:
+    node, _, files = served
+    for name in ("demo", "Demo"):
+        answer = node.get(f"/repository/r/api/v1/crates/{name}/1.0.0/download")
+        assert (answer.status_code, answer.data, answer.headers["Content-Type"]) == (
+            200,
+            DEMO.body,
+            "application/gzip",
+        )
+    node.idle()
+    assert node.get("/repository/r/api/v1/crates/demo/1.0.0/download").headers["X-Cache"] == "HIT"
+    assert len([each for each in files.requests if "Demo" in each.path]) == 1
+    for strange in ("demo/2.0.0", "absent/1.0.0"):
+        assert node.get(f"/repository/r/api/v1/crates/{strange}/download").status_code == 404
+    refused = replace(ONE, immutable_patterns=(re.compile("/other/"),))
+    usual = CARGO.resolve(refused, Ask("GET", "one", "api/v1/crates/demo/1.0.0/download"))
+    with pytest.raises(Forbidden):
+        CARGO.needs(usual, [Found(usual.sources[0], None, BytesIO(DEMO.line))])
+    odd = BytesIO(line("demo", "1.0.0", cksum="../x"))
+    with pytest.raises(ValueError, match="no sha256"):
+        CARGO.needs(usual, [Found(usual.sources[0], None, odd)])
 
 
 def test_crates_on_an_address_inside_are_not_asked_for(served: tuple[Node, Upstream, Upstream]) -> None:

@@ -154,7 +154,7 @@ def test_where_upstream_keeps_what_the_index_leads_to() -> None:
     assert package is not None
     assert package.named_in is not None
     assert package.named_in.key == shard.named_in.key
-    where = "https://one.example.org/ch/noarch/a-1%212.0%2Bx-0.conda"
+    where = "https://one.example.org/ch/noarch/a-1!2.0%2Bx-0.conda"
     assert CONDA.locate(package, io.BytesIO(INDEX)) == Located(where)
     assert CONDA.locate(package, io.BytesIO(index({"subdir": "noarch"}, {}))) is None
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ast
+import io
 import re
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -328,3 +330,48 @@ def test_an_index_names_no_more_than_any_could() -> None:
     assert list(at_most(3, iter(()))) == []
     with pytest.raises(ValueError, match="more than 2"):
         list(at_most(2, links))
+
+
+METADATA = b"""<metadata><versioning><versions><version>1.0</version></versions>
+<snapshot><timestamp>20261121.161714</timestamp><buildNumber>3</buildNumber></snapshot><snapshotVersions>
+<snapshotVersion><extension>jar</extension><value>1.1-20261120.101010-2</value></snapshotVersion></snapshotVersions>
+</versioning></metadata>"""
+DOCUMENT = b'{"name":"a","versions":{"1.0.0":{"dist":{"tarball":"https://example.org/a.tgz"}}}}'
+SHORT, LONG = "a/-/short.upstream.json", "a/-/full.upstream.json"
+BUILT = "g/a/1.1-SNAPSHOT/a-1.1-2026112"
+
+
+@pytest.mark.parametrize(
+    ("package", "path", "lists", "body", "named"),
+    [
+        ("go", "e.org/!a/@v/v1.0.0-!r!c1.info", ["e.org/!a/@v/list"], b"v1.0.0-RC1\nv1.0.0\n", True),
+        ("go", "e.org/a/@v/v1.0.0.zip", ["e.org/a/@v/list"], b"v1.0.0-RC1\n", False),
+        ("go", "e.org/a/@v/master.info", ["e.org/a/@v/list"], b"v1.0.0\n", False),
+        ("go", "sumdb/sum.example.org/latest", [], b"", False),
+        ("maven", "g/a/1.0/a-1.0.pom", ["g/a/maven-metadata.xml"], METADATA, True),
+        ("maven", "g/a/1.0/a-1.0.pom.sha1", ["g/a/maven-metadata.xml"], METADATA, True),
+        ("maven", "g/a/2.0/a-2.0.pom", ["g/a/maven-metadata.xml"], METADATA, False),
+        ("maven", f"{BUILT}1.161714-3.pom", ["g/a/1.1-SNAPSHOT/maven-metadata.xml"], METADATA, True),
+        ("maven", f"{BUILT}0.101010-2.jar", ["g/a/1.1-SNAPSHOT/maven-metadata.xml"], METADATA, True),
+        ("maven", f"{BUILT}0.101010-1.jar", ["g/a/1.1-SNAPSHOT/maven-metadata.xml"], METADATA, False),
+        ("maven", "archetype-catalog.xml", [], b"", False),
+        ("npm", "a/-/a-1.0.0.tgz", [SHORT, LONG], DOCUMENT, True),
+        ("npm", "a/-/a-2.0.0.tgz", [SHORT, LONG], DOCUMENT, False),
+        ("npm", "-/ping", [], b"", False),
+        ("helm", f"charts/a/1.0.0/{SHA256[:16]}/a-1.0.0.tgz", ["index.yaml\x1fupstream"], b"entries: {}\n", False),
+        ("cargo", f"api/v1/crates/a/1.0.0/{SHA256}/download", [], b"", False),
+        ("generic", "a.bin", [], b"", False),
+    ],
+)
+def test_what_clients_of_a_virtual_were_told_of_a_file(
+    package: str, path: str, lists: list[str], body: bytes, named: bool
+) -> None:
+    repository = Repository("r", Kind.REMOTE, package, base_urls=("http://127.0.0.1:1",))
+    found = FORMATS[package].resolve(repository, Ask("GET", "r", path))
+    told = found.format.lists(found)
+    assert [each.key for each in told] == lists
+    for each in told:
+        located = found.format.locate(replace(found, named_in=each), io.BytesIO(body))
+        assert (located is not None) == named
+    local = FORMATS[package].resolve(replace(repository, kind=Kind.LOCAL), Ask("GET", "r", path))
+    assert not local.format.lists(local), "what is hosted is there or is not"

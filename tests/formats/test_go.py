@@ -133,6 +133,14 @@ def test_what_a_members_patterns_refuse_is_not_told_of() -> None:
     assert written(both, "m/@latest", latest) == latest["two"]
     with pytest.raises(NotFound):
         written(both, "m/@latest", {"one": latest["one"]})
+    assert written(narrow, "m/@v/list", lists) == b"v1.0.0\nv3.0.0-RC1\n", "its own is not upstream's either"
+    with pytest.raises(NotFound):
+        written(narrow, "m/@latest", latest)
+    for repository in (
+        remote("go", "two"),
+        replace(narrow, immutable_patterns=(), mutable_patterns=(re.compile("x"),)),
+    ):
+        assert not GO.resolve(repository, Ask("GET", repository.name, "m/@v/list")).sources
 
 
 @pytest.fixture

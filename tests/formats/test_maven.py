@@ -252,6 +252,20 @@ def test_what_is_no_metadata_is_refused(body: bytes) -> None:
         read(io.BytesIO(body))
 
 
+CATALOG = b"<archetype-catalog><archetypes>%s</archetypes></archetype-catalog>"
+
+
+@pytest.mark.parametrize("body", [b"<bro", b"<html/>", CATALOG[:-3] % b""], ids=["broken", "html", "cut"])
+def test_what_is_no_catalog_is_refused(body: bytes) -> None:
+    with pytest.raises(ValueError, match="is"):
+        MAVEN.read(resolved("maven", "archetype-catalog.xml"), io.BytesIO(body))
+
+
+def test_a_catalog_may_be_long() -> None:
+    known = b"<archetype><groupId>org.example</groupId></archetype>" * 100_000
+    assert MAVEN.read(resolved("maven", "archetype-catalog.xml"), io.BytesIO(CATALOG % known)).kept == ""
+
+
 # -- served -------------------------------------------------------------------------------------------------
 
 
@@ -263,6 +277,18 @@ def served(tmp_path: Path, database_url: str, redis_url: str) -> Iterator[tuple[
 
 def metadata(*versions: str) -> bytes:
     return of_home(HOME, versions, [], 0) or b""
+
+
+def test_a_login_page_is_no_jar(served: tuple[Node, Upstream]) -> None:
+    """However it begins, and in however small pieces it comes."""
+    node, upstream = served
+    for number, start in enumerate((b"\xef\xbb\xbf<!doctype html>", b"<!-- (c) --><html>", b"<head>")):
+        path = f"/{HOME}/{number}/lib-{number}.jar"
+        upstream.put(path, start + b"<p>Sign in</p>" * 100, Content_Type="application/octet-stream")
+        upstream.rate(5_000)
+        assert [node.get(f"/repository/r{path}").status_code for _ in range(2)] == [502, 502], start
+        node.idle()
+        assert upstream.count(path) == 2
 
 
 def test_metadata_and_its_checksums_are_of_one_edition(served: tuple[Node, Upstream]) -> None:

@@ -11,8 +11,9 @@ from typing import Any, BinaryIO
 
 import pytest
 
+from app.assembly import Source, stamp
 from app.errors import NotFound
-from app.formats import npm_packument
+from app.formats import FORMATS, npm_packument
 from app.formats.npm import NPM
 from app.formats.npm_json import PIECE, Reader, members, replaced
 from app.resource import HERE, Ask, Digest, Kind, Repository
@@ -130,9 +131,32 @@ def test_the_first_has_its_way_and_nothing_is_lost() -> None:
     two = document("2.0.0", "1.0.0", **{"dist-tags": {"latest": "2.0.0", "old": "2.0.0"}, "modified": "2"})
     found = written(one, two)
     assert list(found["versions"]) == ["1.0.0", "2.0.0"]
-    assert found["dist-tags"] == {"latest": "1.0.0", "old": "2.0.0"}
+    assert found["dist-tags"] == {"latest": "2.0.0", "old": "2.0.0"}
     assert (found["readme"], found["modified"]) == ("one", "2")
     assert written(document("1.0.0"))["versions"]["1.0.0"]["dist"]["tarball"] == f"{HERE}/tool/-/tool-1.0.0.tgz"
+
+
+@pytest.mark.parametrize(
+    ("latest", "chosen"),
+    [
+        (("1.9.0", "1.10.0", "1.2.0"), "1.10.0"),
+        (("2.0.0-rc.2", "2.0.0-rc.10"), "2.0.0-rc.10"),
+        (("2.0.0", "2.0.0-rc.1"), "2.0.0"),
+        (("1.0.0", "gone"), "1.0.0"),
+        (("gone", "1.0.0"), "1.0.0"),
+        (("1.0.0+b", "1.0.0+a"), "1.0.0+b"),
+        (("1.0.0", "9" * 5000), "1.0.0"),
+    ],
+    ids=["numbers", "pre-releases", "release", "not there", "nor there", "builds", "endless"],
+)
+def test_latest_is_the_newest_that_any_member_calls_so(latest: tuple[str, ...], chosen: str) -> None:
+    def said(version: str) -> BinaryIO:
+        there = [] if version == "gone" or len(version) > 256 else [version]
+        return document(*there, "0.1.0", **{"dist-tags": {"latest": version, "next": version}})
+
+    found = written(*map(said, latest))["dist-tags"]
+    assert found["latest"] == chosen
+    assert found["next"] == next(each for each in latest if each != "gone"), "of others the first that is there"
 
 
 def test_what_a_members_patterns_refuse_is_in_no_merged_document() -> None:
@@ -150,7 +174,39 @@ def test_what_a_members_patterns_refuse_is_in_no_merged_document() -> None:
         with pytest.raises(NotFound):
             made.written(both, path, refused)
     assert "readme" not in json.loads(made.written(both, "tool", {**refused, "other": two}))
-    assert "9.9.9" in json.loads(made.written(narrow, "tool", {"up": one}))["versions"], "its own is upstream's"
+    assert list(json.loads(made.written(narrow, "tool", {"up": one}))["versions"]) == ["1.0.0"], "nor in its own"
+
+
+@pytest.mark.parametrize(
+    ("pattern", "latest"),
+    [("2", "2.0.0"), ("-1", "1.10.0"), ("rc", "3.0.0-rc.1"), ("[13]", "1.10.0"), ("odd", "odd")],
+)
+def test_latest_stays_where_its_version_is_hidden(pattern: str, latest: str) -> None:
+    """The newest release that is left, else the newest of all; dates of hidden versions go with them."""
+    versions = ("1.9.0", "1.10.0", "2.0.0", "3.0.0-rc.1", "odd")
+    moments = {"created": "a", **dict.fromkeys(versions, "b"), "0.0.1": "c", "modified": "d"}
+    tags = {"latest": "2.0.0", "next": "3.0.0-rc.1"}
+    body = document(*versions, **{"dist-tags": tags, "time": moments}).read()
+    narrow = replace(UP, immutable_patterns=(re.compile(pattern),))
+    for repository in (narrow, replace(ALL, parts=(TEAM, narrow))):
+        found = json.loads(made.written(repository, "tool", {"up": body}))
+        left = [each for each in versions if re.search(pattern, f"tool-{each}")]
+        assert list(found["versions"]) == left
+        assert found["dist-tags"]["latest"] == latest
+        assert ("next" in found["dist-tags"]) is ("3.0.0-rc.1" in left)
+        assert set(found["time"]) == {"created", "modified", "0.0.1", *left}
+        assert json.loads(made.written(repository, "tool/latest", {"up": body}))["dist"]
+
+
+@pytest.mark.parametrize(("package", "path"), [("npm", "tool"), ("cargo", "to/ol/tool"), ("go", "tool/@v/list")])
+def test_other_patterns_make_another_document(package: str, path: str) -> None:
+    """Of the very same of upstream's: what it was made of says which patterns chose."""
+    told = set()
+    for pattern in ("a", "b"):
+        narrow = replace(made.remote(package), immutable_patterns=(re.compile(pattern),))
+        found = FORMATS[package].resolve(narrow, Ask("GET", "r", path))
+        told.add(stamp(found, [Source(each, "0" * 64) for each in found.sources]))
+    assert len(told) == 2
 
 
 @pytest.mark.parametrize(

@@ -25,6 +25,11 @@ TABLE = {
     "flatcontainer/Stone/1.0.0-RC/Stone.1.0.0-RC.nupkg": ("flatcontainer/stone/1.0.0-rc/stone.1.0.0-rc.nupkg", "I"),
     "flatcontainer/stone/1.0.0/stone.nuspec": ("flatcontainer/stone/1.0.0/stone.nuspec", "I"),
     "flatcontainer/stone/1.0.0/icon": ("flatcontainer/stone/1.0.0/icon", "M"),
+    "flatcontainer/catalog/1.0.0/catalog.1.0.0.nupkg": ("flatcontainer/catalog/1.0.0/catalog.1.0.0.nupkg", "I"),
+    "catalog/data/2026.11.01.00.00.00/Stone.1.0.0.json": ("catalog/data/2026.11.01.00.00.00/Stone.1.0.0.json", "D O"),
+    "v3/index.json": ("v3/index.json", "D O"),
+    "api/V3/registration/Stone/index.json": ("api/V3/registration/stone/index.json", "D O"),
+    "v3/flatcontainer/Query/1.0.0/Query.1.0.0.nupkg": ("v3/flatcontainer/query/1.0.0/query.1.0.0.nupkg", "I"),
 }
 
 
@@ -35,7 +40,8 @@ def test_a_path(path: str, key: str, facts: str) -> None:
     assert found.addressed is bool(found.sources)
     if not found.sources:
         assert found.named_in is not None
-        assert (found.named_in.path, found.named_in.immutable) == ("index.json", False)
+        directory = path.partition("flatcontainer/")[0]
+        assert (found.named_in.path, found.named_in.immutable) == (f"{directory}index.json", False)
     if "O" in facts:
         assert resolved("nuget", path, allow="^nothing$").key == key
     else:
@@ -43,13 +49,15 @@ def test_a_path(path: str, key: str, facts: str) -> None:
             resolved("nuget", path, allow="^nothing$")
 
 
-@pytest.mark.parametrize("path", ["v3/index.json", "registration5-semver1/stone/index.json", "query/index.json"])
+@pytest.mark.parametrize(
+    "path", ["v3/registration5-semver1/stone/index.json", "registration5/stone/index.json", "query/index.json"]
+)
 def test_what_would_lead_past_this_server_is_not_there(path: str) -> None:
     with pytest.raises(NotFound):
         resolved("nuget", path)
 
 
-@pytest.mark.parametrize("path", ["", "registration", "flatcontainer", "query/x", "catalog0/page1.json"])
+@pytest.mark.parametrize("path", ["", "registration", "flatcontainer", "query/x", "catalog", "catalog0/page1.json"])
 def test_other_paths_are_plain_files(path: str) -> None:
     found = resolved("nuget", path)
     assert (found.sources, found.named_in) == ((), None)
@@ -60,6 +68,7 @@ def test_a_search_is_known_by_what_it_says() -> None:
     assert found.key == "query?q=a%20b&semVerLevel=2.0.0&take=20"
     assert found.sources[0].query == "q=a%20b&semVerLevel=2.0.0&take=20"
     assert resolved("nuget", "autocomplete", "id=Stone").key == "autocomplete?id=Stone"
+    assert resolved("nuget", "v3/query", "take=20").sources[0].key == "v3/query?take=20\x1fupstream"
     with pytest.raises(NotFound):
         resolved("nuget", "autocomplete?id=Stone")
     for query in ("take=x", "skip=-1", "q=" + "a" * 2100, "q=%ff", "&".join(["q=1"] * 70)):
@@ -119,6 +128,63 @@ def test_addresses_are_this_servers(tmp_path: Path, database_url: str, redis_url
         assert (other.headers["X-Cache"], other.headers["ETag"] != answer.headers["ETag"]) == ("HIT", True)
         asked = node.get("/repository/r/registration/stone/index.json")
         assert asked.status_code == 404  # upstream has no such service
+
+
+def test_an_id_is_never_upstreams_address(tmp_path: Path, database_url: str, redis_url: str) -> None:
+    """The catalog's, though nobody is told of that; and one that is below no service."""
+    with serving(tmp_path, database_url, redis_url, "nuget") as (node, upstream):
+        here, data = "http://localhost/repository/r", "data/2026.11.01/Stone.1.0.0.json"
+        context = {"@vocab": "http://schema.example.org#", "a": {"@id": "http://schema.example.org/a"}}
+        entry = {"@id": f"{upstream.url}/cat/{data}", "dependencyGroups": [{"@id": f"{upstream.url}/cat/{data}#net"}]}
+        document = {
+            "@id": f"{upstream.url}/odd/x?y#z",
+            "catalogEntry": entry,
+            "@context": context,
+            "licenseUrl": upstream.url,
+        }
+        upstream.put("/reg/stone/index.json", json.dumps(document).encode())
+        upstream.put(f"/cat/{data}", json.dumps({"@id": f"{upstream.url}/cat/{data}"}).encode())
+        services = {"RegistrationsBaseUrl": f"{upstream.url}/reg/"}
+        _service(upstream, **services, Catalog_3V0V0=f"{upstream.url}/cat/index.json")
+        assert len(_json(node.get("/repository/r/index.json"))["resources"]) == 1
+        registration = "/repository/r/registration/stone/index.json"
+        told = _json(node.get(registration))
+        assert told["catalogEntry"] == {
+            "@id": f"{here}/catalog/{data}",
+            "dependencyGroups": [{"@id": f"{here}/catalog/{data}#net"}],
+        }
+        assert _json(node.get(f"/repository/r/catalog/{data}")) == {"@id": f"{here}/catalog/{data}"}
+        odd = f"{here}/registration/stone/index.json#odd/x%3Fy%23z"
+        assert (told["@id"], told["@context"], told["licenseUrl"]) == (odd, context, upstream.url)
+        _service(upstream, **services)
+        node.clock.forward(101)
+        told = _json(node.get(registration))["catalogEntry"]
+        assert told["@id"] == f"{here}/registration/stone/index.json#cat/{data}"
+        assert node.get("/repository/r/catalog/data/other.json").status_code == 404
+
+
+@pytest.mark.parametrize("base", ["", "/nuget"])
+def test_a_service_index_may_be_in_a_directory(tmp_path: Path, database_url: str, redis_url: str, base: str) -> None:
+    with serving(tmp_path, database_url, redis_url, "nuget", base) as (node, upstream):
+        services = {"RegistrationsBaseUrl": "reg", "PackageBaseAddress/3.0.0": "flat/", "SearchQueryService": "find"}
+        resources = [{"@id": f"{upstream.url}/{url}", "@type": kind} for kind, url in services.items()]
+        upstream.put(f"{base}/v3/index.json", json.dumps({"resources": resources}).encode())
+        upstream.put("/reg/stone/index.json", json.dumps({"x": f"{upstream.url}/flat/stone/"}).encode())
+        upstream.put("/find", json.dumps({"x": f"{upstream.url}/reg/stone/index.json"}).encode())
+        upstream.put("/flat/stone/1.0.0/stone.1.0.0.nupkg", b"PK a package")
+        here = "http://localhost/repository/r/v3"
+        listed = _json(node.get("/repository/r/v3/index.json"))["resources"]
+        assert [each["@id"] for each in listed] == [
+            f"{here}/registration/",
+            f"{here}/flatcontainer/",
+            f"{here}/query",
+        ]
+        registration = f"{here}/registration/stone/index.json"
+        assert _json(node.get(registration.removeprefix("http://localhost"))) == {"x": f"{here}/flatcontainer/stone/"}
+        assert _json(node.get("/repository/r/v3/query?q=stone")) == {"x": registration}
+        nupkg = "/repository/r/v3/flatcontainer/Stone/1.0.0/Stone.1.0.0.nupkg"
+        assert node.get(nupkg).data == b"PK a package"
+        assert node.get("/repository/r/index.json").status_code == 404
 
 
 BROKEN = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import hashlib
 import io
 from pathlib import Path
@@ -22,9 +23,9 @@ TABLE = {
     "versions": "M O L",
     "names": "M O L",
     "info/rack": "M O L",
-    "specs.4.8.gz": "M O",
-    "latest_specs.4.8.gz": "M O",
-    "prerelease_specs.4.8": "M O",
+    "specs.4.8.gz": "M O L",
+    "latest_specs.4.8.gz": "M O L",
+    "prerelease_specs.4.8": "M O L",
     "quick/Marshal.4.8/rack-3.0.0.gemspec.rz": "I",
     "quick/Marshal.4.8/nokogiri-1.15.0-x86_64-darwin-19.gemspec.rz": "I",
     "gems/rack-3.0.0.gem": "I V",
@@ -76,12 +77,38 @@ def test_a_gems_versions_name_its_files() -> None:
         ("info/rack", b"---\n1.0 |\0"),
         ("info/rack", b"---\n\xff\xfe |checksum:\n"),
         ("info/rack", b"---\n" + b"1" * (1 << 20) + b"\n"),
+        ("info/rack", b"not a list at all\n"),
+        ("info/rack", b"404 not found\n"),
+        ("latest_specs.4.8.gz", b"junk"),
+        ("specs.4.8.gz", gzip.compress(b"<html>", mtime=0)),
+        ("prerelease_specs.4.8", b"junk"),
     ],
-    ids=["headless", "page", "json", "page in info", "binary", "not utf-8", "one line"],
+    ids=[
+        *("headless", "page", "json", "page in info", "binary", "not utf-8", "one line", "words", "an error"),
+        *("not gzip", "page in gzip", "no array"),
+    ],
 )
 def test_no_list(path: str, body: bytes) -> None:
     with pytest.raises(ValueError):
         tuple(RUBYGEMS.read(resolved("rubygems", path), io.BytesIO(body)).links)
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("info/rack", b""),
+        ("info/rack", b"---\r\n"),
+        ("info/rack", b"created_at: 2026-11-21\n---\n1 |\n"),
+        ("info/rack", b"1.0\n"),
+        ("info/rack", b"2 rake:>= 0|ruby:> 1\n"),
+        ("names", b"rack\n"),
+        ("specs.4.8.gz", gzip.compress(b"\x04\x08[\x00", mtime=0)),
+        ("latest_specs.4.8", b"\x04\x08[\x00"),
+    ],
+    ids=["empty", "no version", "dated", "bare", "one number", "names", "marshalled", "unpacked"],
+)
+def test_a_list(path: str, body: bytes) -> None:
+    tuple(RUBYGEMS.read(resolved("rubygems", path), io.BytesIO(body)).links)
 
 
 def test_upstreams_digest_is_believed_of_a_body_that_is_not_coded() -> None:

@@ -22,7 +22,7 @@ ONE = "v1/providers/team/stone/1.0.0/download/linux/amd64"
 # I immutable, M mutable, D made of upstream's; O the format's own path; N named in a package's document
 TABLE = {
     ".well-known/terraform.json": "D O",
-    "v1/providers/team/stone/versions": "M O",
+    "v1/providers/team/stone/versions": "M O N",
     ONE: "D O",
     f"{ONE}/archive/terraform-provider-stone_1.0.0_linux_amd64.zip": "I N",
     f"{ONE}/sums/SHA256SUMS": "M O N",
@@ -56,7 +56,29 @@ def test_a_host_without_a_port_has_one_name() -> None:
         assert _hosts(repository) == ("registry.example.org", f"registry.example.org{port}")
 
 
-def _offer(upstream: Upstream, **changed: Any) -> None:
+@pytest.mark.parametrize(
+    ("base", "host", "made", "otherwise"),
+    [
+        ("http://127.0.0.1:81", "127.0.0.1", True, False),
+        ("http://127.0.0.1:81", "registry.example.org", False, True),
+        ("http://[::1]:81", "registry.example.org", False, True),
+        ("http://localhost:81", "registry.example.org", False, True),
+        (BASE, "other.example.org", False, False),
+        ("http://127.example.org", "other.example.org", False, False),
+        ("http://registry:81", "other.example.org", False, False),
+    ],
+)
+def test_only_an_upstream_without_a_name_has_others_providers(
+    base: str, host: str, made: bool, otherwise: bool
+) -> None:
+    found = resolved("terraform", f"mirror/{host}/team/stone/index.json", base=base)
+    assert (bool(found.sources), found.otherwise is not None) == (made, otherwise)
+    if found.otherwise is not None:
+        assert found.otherwise.key != found.key
+        assert [each.path for each in found.otherwise.sources] == ["v1/providers/team/stone/versions"]
+
+
+def _offer(upstream: Upstream, root: str = "", **changed: Any) -> None:
     body = b"PK a provider"
     upstream.put("/stone.zip", body)
     upstream.put("/sums", b"the sums")
@@ -68,10 +90,11 @@ def _offer(upstream: Upstream, **changed: Any) -> None:
         "signing_keys": {"gpg_public_keys": [{"key_id": "\u2302", "ascii_armor": "-"}]},
         **changed,
     }
-    upstream.put(f"/{ONE}", json.dumps(told).encode())
+    registry = f"{root}/v1/providers"
+    upstream.put(f"{root}/{ONE}", json.dumps(told).encode())
     platforms = [{"os": "linux", "arch": "amd64"}, {"os": "plan9", "arch": "386"}]
     listed = {"versions": [{"version": "1.0.0", "platforms": platforms}, {"version": "0.9.0"}]}
-    upstream.put("/v1/providers/team/stone/versions", json.dumps(listed).encode())
+    upstream.put(f"{registry}/team/stone/versions", json.dumps(listed).encode())
 
 
 def _json(answer: TestResponse) -> Any:
@@ -104,9 +127,65 @@ def test_the_documents_that_are_made(tmp_path: Path, database_url: str, redis_ur
         assert node.get(f"{mirror}/1.0.0.json").headers["X-Cache"] == "HIT"
         assert _json(node.get(f"{mirror}/0.9.0.json")) == {"archives": {}}
         assert node.get(f"{mirror}/2.0.0.json").status_code == 404
-        assert node.get("/repository/r/mirror/other.example.org/team/stone/index.json").status_code == 404
-        upstream.put("/.well-known/terraform.json", b'{"modules.v1": "/m/"}')
-        assert _json(node.get("/repository/r/.well-known/terraform.json")) == {"providers.v1": "../v1/providers/"}
+        other = "/repository/r/mirror/registry.example.org/team/stone"
+        assert _json(node.get(f"{other}/index.json")) == {"versions": {"1.0.0": {}, "0.9.0": {}}}
+        assert _json(node.get(f"{other}/1.0.0.json"))["archives"] == archives
+        assert node.get("/repository/r/mirror/registry.example.org/team/none/index.json").status_code == 404
+        upstream.put("/mirror/other.example.org/team/stone/index.json", b'{"versions": {"3.0.0": {}}}')
+        own = node.get("/repository/r/mirror/other.example.org/team/stone/index.json")
+        assert _json(own) == {"versions": {"3.0.0": {}}}, "a mirror's own comes first"
+
+
+def test_a_registry_is_where_its_discovery_says(tmp_path: Path, database_url: str, redis_url: str) -> None:
+    """As a path from the root, or on another host, which hears no credentials; relative addresses are there."""
+    discovery, files = "/base/.well-known/terraform.json", Upstream()
+    login = {"username": "u", "password": "p"}
+    try:
+        with serving(tmp_path, database_url, redis_url, "terraform", "/base", **login) as (node, upstream):
+            _offer(upstream, "/api")
+            upstream.put(discovery, b'{"providers.v1": "/api/v1/providers"}')
+            listed = node.get("/repository/r/v1/providers/team/stone/versions")
+            assert [each["version"] for each in _json(listed)["versions"]] == ["1.0.0", "0.9.0"]
+            upstream.put("/api/v1/providers/team/stone/1.0.0/download/linux/stone.zip", b"PK a provider")
+            _offer(upstream, "/api", download_url="stone.zip")
+            assert node.get(f"/repository/r/{ONE}/archive/stone_1.0.0.zip").data == b"PK a provider"
+            mirror = _json(node.get("/repository/r/mirror/127.0.0.1/team/stone/1.0.0.json"))
+            assert mirror["archives"]["linux_amd64"]["url"] == f"../../../../{ONE}/archive/stone_1.0.0.zip"
+            told = _json(node.get("/repository/r/.well-known/terraform.json"))
+            assert (told, upstream.count(discovery)) == ({"providers.v1": "../v1/providers/"}, 1)
+            _offer(files, "/moved")
+            upstream.put(discovery, json.dumps({"providers.v1": f"{files.url}/moved/v1/providers/"}).encode())
+            upstream.status(404, "/api/v1/providers/team/stone/versions")
+            node.clock.forward(101)
+            again = node.get("/repository/r/v1/providers/team/stone/versions")
+            assert (again.status_code, again.headers["X-Cache"]) == (200, "REVALIDATED")
+            assert files.count("/moved/v1/providers/team/stone/versions") == 1
+            assert all("authorization" not in each.headers for each in files.requests)
+            assert all("authorization" in each.headers for each in upstream.requests)
+    finally:
+        files.stop()
+
+
+def test_a_registry_whose_discovery_leads_astray(tmp_path: Path, database_url: str, redis_url: str) -> None:
+    discovery, listed = "/.well-known/terraform.json", "v1/providers/team/stone/versions"
+    with serving(tmp_path, database_url, redis_url, "terraform") as (node, upstream):
+        _offer(upstream)
+        for body in (
+            b'{"providers.v1": 1}',
+            b"<html>",
+            b'{"providers.v1": "http://10.0.0.1/"}',
+            b'{"providers.v1": "x:y"}',
+        ):
+            upstream.put(discovery, body)
+            assert node.get(f"/repository/r/{listed}").status_code == 502, body
+            node.clock.forward(101)
+        for said in (b"{}", b'{"modules.v1": "/m/"}'):
+            upstream.put(discovery, said)
+            node.clock.forward(101)
+            assert node.get(f"/repository/r/{listed}").status_code == 200
+        upstream.status(403, discovery)
+        node.clock.forward(101)
+        assert node.get(f"/repository/r/{listed}").headers["X-Cache"] == "REVALIDATED"
 
 
 BROKEN: dict[str, dict[str, Any]] = {

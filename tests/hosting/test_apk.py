@@ -110,6 +110,23 @@ def test_a_machine_is_set_up_before_the_first_package(
         assert client.installed() == {"hello": "1.0-r0"}
 
 
+def test_a_machine_whose_packages_went_or_never_came_reads_an_empty_index(
+    hosted: Stack, machine: Callable[..., Apk], trusted: Path, directory: str
+) -> None:
+    base = f"{hosted.url}/repository/signed-apk/{directory}"
+    other, own = Alpine("other", arch="armv7", signed=True), Alpine("own", signed=True)
+    assert ask("POST", base, other.body).status == 201
+    client = machine(base, trusted)
+    client("update")
+    assert ask("POST", base, own.body).status == 201
+    client("add", "--update-cache", "own")
+    for arch, package in ((ARCH, own), ("armv7", other)):
+        assert ask("DELETE", f"{base}/{arch}/{package.file}").status == 204
+    client("update")
+    assert "own" not in client("policy", "hello")
+    assert ask("GET", f"{base}/nowhere/APKINDEX.tar.gz").status == 404
+
+
 def test_the_index_is_what_apks_own_would_be(
     hosted: Stack, command: list[str], directory: str, tmp_path: Path
 ) -> None:
@@ -252,7 +269,7 @@ def test_simultaneous_uploads_all_end_up_in_the_index(hosted: Stack, directory: 
     with ThreadPoolExecutor(8) as threads:
         gone = threads.map(lambda each: ask("DELETE", f"{base}/{ARCH}/{each.file}"), packages)
         assert {told.status for told in gone} == {204}
-    assert ask("GET", f"{base}/{ARCH}/APKINDEX.tar.gz").status == 404
+    assert index(ask("GET", f"{base}/{ARCH}/APKINDEX.tar.gz").body) == ""
     assert ask("DELETE", f"{base}/{ARCH}/{packages[0].file}").status == 404
 
 

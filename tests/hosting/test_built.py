@@ -84,7 +84,7 @@ def test_an_apk_index_is_the_same_for_the_same_packages(tmp_path: Path, keys: Ke
     once = built(apk.HOST, repository, "x86_64", found, tmp_path)
     assert list(once) == ["x86_64/team.rsa.pub", "x86_64/APKINDEX.tar.gz"]
     assert once == built(apk.HOST, repository, "x86_64", found, tmp_path)
-    assert built(apk.HOST, repository, "x86_64", [], tmp_path) == {}
+    assert list(built(apk.HOST, repository, "x86_64", [], tmp_path)) == list(once)
 
 
 def test_a_debs_index_is_the_same_for_the_same_packages(tmp_path: Path) -> None:
@@ -104,6 +104,10 @@ def test_a_debs_index_is_the_same_for_the_same_packages(tmp_path: Path) -> None:
         *("Architectures: all amd64 armhf", "Components: main x", "Description: two lines", "Acquire-By-Hash: yes"),
     ]
     assert built(deb.HOST, repository, "s", [], tmp_path) == {}
+    emptied = built(deb.HOST, repository, "s", [], tmp_path, once)
+    plain = {path for path in once if "by-hash" not in path}
+    assert {path for path in emptied if "by-hash" not in path} == plain
+    assert {emptied[path] for path in plain if path.endswith("Packages")} == {b""}
 
 
 @pytest.mark.parametrize(

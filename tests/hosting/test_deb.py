@@ -100,6 +100,8 @@ def test_a_machine_installs_upgrades_and_sees_no_more_what_was_withdrawn(
         ("POST", "/?distribution={0}&component=x.y", "{0}/x.y"),
         ("PUT", "/any/where/a.deb?distribution={0}&component=non-free", "{0}/non-free"),
         ("PUT", "/pool/a.deb;deb.distribution={0};deb.component=main;deb.architecture=amd64", "{0}/main"),
+        ("PUT", "/pool/{0}/main/a/a_1.0-1_amd64.deb", "{0}/main"),
+        ("PUT", "/pool/{0}/x.y/a/a/a_1.0-1_amd64.deb", "{0}/x.y"),
     ],
 )
 def test_a_package_goes_where_the_request_says(
@@ -144,6 +146,7 @@ def test_a_form_says_where_a_package_goes(hosted: Stack, distribution: str) -> N
         ("hello", "pool/contrib/h/hello/hello_1.0-1_amd64.deb", "stable/contrib"),
         ("short", "pool/main/s/short_1.0-1_amd64.deb", "stable/main"),
         ("libx1", "pool/universe/libx/libx1_1.0-1_amd64.deb", "stable/universe"),
+        ("flat", "pool/main/flat_1.0-1_amd64.deb", "stable/main"),
     ],
 )
 def test_a_path_as_archives_have_them_says_the_component(hosted: Stack, name: str, to: str, at: str) -> None:
@@ -151,6 +154,57 @@ def test_a_path_as_archives_have_them_says_the_component(hosted: Stack, name: st
     told = ask("PUT", f"{base}/{to}", package.body)
     assert (told.status, told.said["path"]) == (201, f"pool/{at}/{package.file}")
     assert ask("GET", told.headers["Location"]).body == package.body
+
+
+@pytest.mark.parametrize("way", ["repository", "api/v1/local", "api/v1/remote"])
+@pytest.mark.parametrize(
+    "to",
+    [
+        "/{1}",
+        "/pool/main/{0}/{2}/{1}",
+        "/pool/{3}/main/{0}/{2}/{1}",
+        "/pool/{3}/main/{1}",
+        "/pool/{1};deb.distribution={3};deb.component=main;deb.architecture=amd64",
+        "/any/where/{1}?distribution={3}&component=c",
+    ],
+)
+def test_the_url_of_a_put_is_the_packages_own(hosted: Stack, distribution: str, way: str, to: str) -> None:
+    """It is read and removed there, and out of the index; in one distribution, whatever others have of that name."""
+    name = f"own-{distribution}"
+    package, other = Debian(name), Debian(name, payload=b"another\n")
+    base = f"{hosted.url}/{way}/open-deb"
+    url = base + to.format(name[0], package.file, name, distribution)
+    assert ask("PUT", f"{base}/pool/other/main/{package.file}", other.body).status == 201
+    told = ask("PUT", url, package.body)
+    assert told.status == 201, told.body
+    _, published, component, _ = told.said["path"].split("/")
+    packages = f"{base}/dists/{published}/{component}/binary-amd64/Packages"
+    assert f"Package: {name}\n" in ask("GET", packages).body.decode()
+    assert ask("GET", url).body == package.body
+    assert ask("HEAD", url).headers["Content-Length"] == str(len(package.body))
+    assert ask("GET", url, headers={"Range": "bytes=0-6"}).body == b"!<arch>"
+    assert ask("DELETE", url).status == 204
+    assert [ask(method, url).status for method in ("GET", "HEAD", "DELETE")] == [404, 404, 404]
+    left = ask("GET", packages)
+    assert (left.status, f"Package: {name}\n" in left.body.decode()) == (200, False)
+    assert ask("GET", f"{base}/pool/other/main/{package.file}").body == other.body
+
+
+def test_a_distribution_whose_last_package_went_stays_empty(
+    hosted: Stack, machine: Callable[..., Apt], signed_by: str, distribution: str
+) -> None:
+    for repository, option in (("signed-deb", signed_by), ("deb", "trusted=yes")):
+        base, package = f"{hosted.url}/repository/{repository}", Debian("leaves")
+        url = f"{base}/pool/{distribution}/main/{package.file}"
+        client = machine(option, base, f"{distribution} main")
+        for status in (201, 204):
+            assert ask("PUT" if status == 201 else "DELETE", url, package.body).status == status
+            client("update")
+        with pytest.raises(CommandFailedError, match="leaves"):
+            client("install", "leaves")
+        assert ask("PUT", url, package.body).status == 201
+        client("update")
+        client("install", "leaves")
 
 
 GOOD = Debian("good")
@@ -164,7 +218,10 @@ GOOD = Debian("good")
         ("PUT", "/pool/main/x/good_1.0-1_amd64.deb", GOOD.body, 400, "belongs at"),
         ("PUT", "/else/where/good_1.0-1_amd64.deb;deb.architecture=amd64", GOOD.body, 400, "belongs at"),
         ("PUT", "/pool/{0}/main/other.deb", GOOD.body, 400, "belongs at pool/{0}/main/good_1.0-1_amd64.deb"),
-        ("PUT", "/pool/{0}/main/g/good_1.0-1_amd64.deb", GOOD.body, 400, "belongs at pool/stable"),
+        ("PUT", "/pool/{0}/x/good/good_1.0-1_amd64.deb", GOOD.body, 400, "belongs at pool/stable"),
+        ("PUT", "/pool/{0}/x/g/good_1.0-1_amd64.deb", GOOD.body, 400, "belongs at pool/stable"),
+        ("PUT", "/pool/main/{0}/g/good_1.0-1_amd64.deb", GOOD.body, 400, "belongs at pool/stable"),
+        ("POST", "?distribution=main&component=x", GOOD.body, 400, "packages of stable"),
         ("PUT", "/pool/{0}/main/good_1.0-1_amd64.txt", GOOD.body, 400, "belongs at"),
         ("POST", "/elsewhere", GOOD.body, 400, "POST to the repository itself"),
         ("POST", "?distribution={0}/x", GOOD.body, 400, "one distribution"),
@@ -310,8 +367,9 @@ def test_simultaneous_uploads_all_end_up_in_the_index(hosted: Stack, distributio
     with ThreadPoolExecutor(6) as threads:
         gone = list(threads.map(lambda each: ask("DELETE", f"{base}/{each.said['path']}"), told))
     assert {each.status for each in gone} == {204}
-    for name in ("Release", "main/binary-amd64/Packages", "main/binary-all/Packages.xz"):
-        assert ask("GET", f"{base}/dists/{distribution}/{name}").status == 404
+    left = f"{base}/dists/{distribution}/main/binary"
+    assert ask("GET", f"{left}-amd64/Packages").body == lzma.decompress(ask("GET", f"{left}-all/Packages.xz").body)
+    assert ask("GET", f"{left}-amd64/Packages").body == b""
 
 
 def test_a_remote_of_a_local_repository_works(

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, urljoin, urlsplit
 
 import pytest
 
@@ -98,6 +98,7 @@ class TestUploads:
         digest = hashlib.sha256(body).hexdigest()
         told = json.loads(put.body)
         assert (told["size"], told["sha256"]) == (len(body), digest)
+        assert urlsplit(put.headers["Location"]).path == f"/repository/{path}"
         got = ask(hosted, "GET", path)
         assert (got.status, got.body) == (200, body)
         assert got.headers["X-Checksum-Sha256"] == digest
@@ -241,6 +242,18 @@ class TestUploads:
         assert (refused.status, refused.error) == (412, "precondition_failed")
         assert ask(hosted, "GET", path).body == b"first"
 
+    def test_of_many_who_saw_the_same_one_changes_it(self, hosted: Stack, path: str) -> None:
+        """Small or large; and who waits for another holds no worker."""
+        path = path.replace("generic", "open-generic")
+        for body in (b"small", LARGE):
+            assert ask(hosted, "PUT", path, b"seen").status == 201
+            tag = ask(hosted, "HEAD", path).headers["ETag"]
+            with ThreadPoolExecutor(6) as pool:
+                told = [pool.submit(ask, hosted, "PUT", path, body + b"%d" % n, If_Match=tag) for n in range(6)]
+            assert sorted(each.result().status for each in told) == [201, *[412] * 5]
+            assert ask(hosted, "DELETE", path, If_Match=tag).error == "precondition_failed"
+            assert ask(hosted, "DELETE", path).status == 204
+
     def test_sixty_four_at_once_all_succeed_or_say_why(self, hosted: Stack, path: str) -> None:
         with ThreadPoolExecutor(64) as pool:
             replies = list(pool.map(lambda n: ask(hosted, "PUT", f"{path}-{n}", LARGE[: 2 << 20]), range(64)))
@@ -379,7 +392,17 @@ class TestListing:
         ]
         assert ask(hosted, "GET", "generic").status == 200
         assert ask(hosted, "GET", f"{directory}/never/").status == 404
-        assert ask(hosted, "GET", directory).status == 404
+        assert ask(hosted, "GET", f"{directory}/never").status == 404
+
+    def test_a_directory_without_its_slash(self, hosted: Stack, directory: str) -> None:
+        for path, to in ((directory, f"{directory}/"), (f"{directory}/z?format=json", f"{directory}/z/?format=json")):
+            for method in ("GET", "HEAD"):
+                moved = ask(hosted, method, path)
+                found = urljoin(f"http://x/repository/{path}", moved.headers["Location"])
+                assert (moved.status, found) == (301, f"http://x/repository/{to}")
+        assert ask(hosted, "GET", f"{directory}/a").body == b"a"  # the file, where a directory is called so, too
+        ask(hosted, "PUT", "generic/HTTP:1/x", b"x")  # 409 from the second run on
+        assert ask(hosted, "GET", "generic/HTTP:1").headers["Location"] == "./HTTP:1/"
 
     @pytest.mark.parametrize("package", ["rpm", "deb", "apk", "maven", "helm"])
     def test_other_packages_are_listed_too(self, hosted: Stack, package: str) -> None:
@@ -392,7 +415,7 @@ class TestListing:
 
     def test_strangers_see_nothing_of_a_private_one(self, hosted: Stack) -> None:
         assert ask(hosted, "PUT", "private-generic/secret/name", b"x").status == 201
-        for path in ("private-generic/", "private-generic/secret/", "private-generic/secret/name"):
+        for path in ("private-generic/", *(f"private-generic/secret{rest}" for rest in ("", "/", "/name"))):
             assert ask(hosted, "GET", path, Authorization="").status in (401, 404)
             assert ask(hosted, "HEAD", path, Authorization="Bearer x").status in (401, 404)
 

@@ -92,12 +92,24 @@ def test_strangers_learn_nothing_of_what_is_private(hosted: Stack) -> None:
             assert told.status == 401, (method, name)
 
 
-def test_a_release_is_published_once_and_what_broke_off_is_repeated(hosted: Stack) -> None:
+def test_a_release_is_published_once(hosted: Stack) -> None:
     path, body, other = "org/once/lib/1.0/lib-1.0.jar", jar("once"), jar("other")
-    assert [ask(hosted, f"maven/{path}", each)[0] for each in (body, body, other)] == [201, 200, 409]
-    assert [ask(hosted, f"open-maven/{path}", each)[0] for each in (body, body, other)] == [201, 200, 201]
+    assert [ask(hosted, f"maven/{path}", each)[0] for each in (body, body, other)] == [201, 409, 409]
+    assert ask(hosted, f"maven/{path}.sha1", hashlib.sha1(body).hexdigest().encode())[0] == 201
+    assert [ask(hosted, f"open-maven/{path}", each)[0] for each in (body, body, other)] == [201, 201, 201]
     assert ask(hosted, f"maven/{path}") == (200, body)
     assert ask(hosted, f"open-maven/{path}.sha1")[1].decode() == hashlib.sha1(other).hexdigest()
+
+
+def test_what_broke_off_is_taken_back_and_deployed_again(hosted: Stack, maven: Maven) -> None:
+    url, home = f"{hosted.url}/repository/maven", "maven/org/example/broken"
+    lib = maven.project(url, "org.example:broken:1.0", GREETING.format("whole"))
+    assert ask(hosted, f"{home}/1.0/broken-1.0.jar", jar("half"))[0] == 201
+    with pytest.raises(CommandFailedError, match="409"):
+        maven.run(lib, "deploy")
+    assert ask(hosted, f"{home}/1.0/", method="DELETE")[0] == 204
+    maven.run(lib, "deploy")
+    assert texts(hosted, home, ".//version") == [["1.0"]]
 
 
 def test_every_file_has_its_checksums(hosted: Stack) -> None:
@@ -160,7 +172,7 @@ def test_a_snapshot_that_is_half_there_is_not_told_of(hosted: Stack) -> None:
     assert texts(hosted, home, ".//buildNumber", ".//value") == [["2"], [f"1-{second}", f"1-{second}"]]
     for text in ("a", "b"):  # without a number it is the same file again
         assert ask(hosted, f"{home}/lib-1-SNAPSHOT.jar", jar(text))[0] == 201
-    assert ask(hosted, f"{home}/lib-1-{second}.jar", jar("3"))[0] == 409
+    assert [ask(hosted, f"{home}/lib-1-{second}.jar", jar(text))[0] for text in "23"] == [409, 409]
     url = f"{hosted.url}/repository/{home}/lib-1-SNAPSHOT.jar"
     assert asked.ask("PUT", url, jar("c"), {"If-None-Match": "*"}).status == 412
 
@@ -192,11 +204,12 @@ def test_what_is_deleted_leaves_the_metadata(hosted: Stack) -> None:
         ("org/lib/%2e%2e/lib-1.0.jar", jar(), 400),
         (f"org/lib/1.0/lib-1.0-{'x' * 300}.jar", jar(), 400),
         ("org/lib/1-SNAPSHOT/lib-1-20269999.101010-1.jar", jar(), 400),
-        ("org/bad/lib/1.0/lib-1.0.jar", b"no zip at all", 422),
-        ("org/bad/lib/1.0/lib-1.0.jar", jar("cut")[:-30], 422),
+        ("org/bad/lib/1.0/lib-1.0.pom", b"no xml at all", 422),
         ("org/bad/lib/1.0/lib-1.0.pom", b"<html>", 422),
         ("org/bad/lib/1.0/lib-1.0.pom", b"<html/>", 422),
         ("org/bad/lib/1.0/lib-1.0.pom", POM.format("org.bad", "lib", "2.0").encode(), 422),
+        ("org/bad/lib/1.0/lib-1.0.pom", b"<project><artifactId>other</artifactId></project>", 422),
+        ("org/bad/lib/1.0/lib-1.0.pom", b"<project><parent><groupId>other</groupId></parent></project>", 422),
         ("org/bad/lib/1.0/lib-1.0.pom", b'<!DOCTYPE p [<!ENTITY a "aa">]><project>&a;</project>', 422),
         ("org/bad/lib/1.0/lib-1.0.pom", b"<project>" + b"<a>" * 100_000, 422),
         ("org/bad/lib/1.0/lib-1.0.pom", b"<project><groupId>" + b"a" * 100_000, 422),
@@ -209,3 +222,25 @@ def test_what_is_deleted_leaves_the_metadata(hosted: Stack) -> None:
 def test_what_is_no_artifact_is_refused(hosted: Stack, path: str, body: bytes, status: int) -> None:
     assert ask(hosted, f"maven/{path}", body)[0] == status
     assert ask(hosted, f"maven/{path}")[0] in (400, 404)
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("org/made/up/1.0/up-1.0.jar", b"no zip at all"),
+        ("org/made/up/1.0/up-1.0.war", b""),
+        ("org/made/up/1.0/up-1.0.pom", b"<project/>"),
+        ("org/made/up/1.1/up-1.1.pom", b"<project><parent><version>1.1</version></parent></project>"),
+    ],
+)
+def test_what_says_nothing_wrong_is_taken(hosted: Stack, path: str, body: bytes) -> None:
+    assert ask(hosted, f"maven/{path}", body)[0] == 201
+    assert ask(hosted, f"maven/{path}") == (200, body)
+    assert ask(hosted, f"maven/{path}.sha1")[1].decode() == hashlib.sha1(body).hexdigest()
+
+
+def test_metadata_of_an_artifact_that_is_called_so_is_no_version(hosted: Stack) -> None:
+    """`maven-metadata.xml` of org.maven:metadata reads like version `metadata` of org:maven."""
+    path = "maven/org/maven/metadata"
+    assert ask(hosted, f"{path}/1.0/metadata-1.0.jar", jar())[0] == 201
+    assert ask(hosted, f"{path}/maven-metadata.xml", b"<metadata/>")[0] == 201

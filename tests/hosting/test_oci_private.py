@@ -112,6 +112,66 @@ def test_what_is_hidden_is_not_there(node: Node, outsider: Client) -> None:
             assert told[0] == told[1]
 
 
+# What each asks /v2/ with, as their sources have it (moby, go-containerregistry, kaniko, distribution, helm, oras).
+BY_401_ALONE = [
+    "docker/28.2.2 go/go1.24.3 git-commit/45873be os/linux arch/amd64 UpstreamClient(Docker-Client/28.2.2)",
+    "Docker-Client/28.2.2 (linux)",
+    "crane/v0.20.3 go-containerregistry/v0.20.3",
+    "ko/v0.17.1 go-containerregistry",
+    "kaniko/v1.23.2,skaffold-v2",
+    "Go-http-client/1.1",
+    "Helm/3.18.0",
+    "oras/1.2.3",
+]
+ANY_CHALLENGE = [
+    "",
+    "curl/8.5.0",
+    "containers/5.34.0 (github.com/containers/image)",
+    "containerd/1.7.24",
+    "skopeo/1.9.3",
+]
+
+
+def test_strangers_read_the_root_where_they_may_read_an_image(node: Node) -> None:
+    challenge = 'Bearer realm="http://localhost/v2/token",service="artifactapi"'
+    for agent in ANY_CHALLENGE:
+        for method in ("GET", "HEAD"):
+            reply = node.ask(method, "/v2/", User_Agent=agent)
+            assert (reply.status_code, reply.headers["WWW-Authenticate"]) == (200, challenge), agent
+            assert (reply.headers["Vary"], reply.headers["Docker-Distribution-Api-Version"]) == (
+                "Authorization, User-Agent",
+                "registry/2.0",
+            )
+
+
+def test_who_sends_credentials_after_a_401_alone_gets_one(node: Node) -> None:
+    for agent in BY_401_ALONE:
+        reply = node.get("/v2/", User_Agent=agent)
+        assert (reply.status_code, code(reply)) == (401, "UNAUTHORIZED"), agent
+        assert reply.headers["WWW-Authenticate"].startswith("Bearer realm="), agent
+        known = Client(node, "theirs", Role.READER).ask("GET", "/v2/", User_Agent=agent)
+        assert (known.status_code, known.headers.get("WWW-Authenticate")) == (200, None), agent
+
+
+def test_wrong_credentials_are_told_at_the_root(node: Node) -> None:
+    assert node.get("/v2/", Authorization="Bearer nonsense").status_code == 401
+    given = node.get("/v2/token").get_json()["token"]
+    assert node.get("/v2/", Authorization=f"Bearer {given}").status_code == 200
+
+
+def test_what_is_missing_is_called_what_it_is(node: Node) -> None:
+    writer = Client(node, "theirs", Role.WRITER)
+    digest_of_none = digest(b"none of that")
+    for path, message in (
+        ("manifests/v9", "no such manifest"),
+        (f"manifests/{digest_of_none}", "no such manifest"),
+        (f"blobs/{digest_of_none}", "no such blob"),
+    ):
+        for method in ("GET", "DELETE"):
+            reply = writer.ask(method, f"/v2/theirs/app/{path}")
+            assert (reply.status_code, reply.get_json()["errors"][0]["message"]) == (404, message), (method, path)
+
+
 def test_who_only_reads_pushes_nothing(node: Node) -> None:
     for client in (Client(node, "ours", Role.READER), Client(node, "ours", Role.WRITER, "read")):
         reply = client.ask("POST", "/v2/ours/app/blobs/uploads/")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -13,11 +14,12 @@ import pytest
 import requests
 from twine.commands.upload import skip_upload
 
+from app.errors import NotFound
 from app.formats.pypi import HTML, HTML_V1, JSON_V1
 from app.hosting.base import Contents, Item, New, Post, Sent
 from app.hosting.pypi import HOST
 from app.hosting.upload import Upload
-from app.resource import Kind, Repository
+from app.resource import Entry, Kind, Repository
 from tests.clients.commands import CommandFailedError, run
 from tests.hosting import wheels
 from tests.hosting.asked import blank
@@ -109,16 +111,16 @@ def test_hashes_are_checked_and_yanked_versions_are_passed_over(hosted: Stack, h
 def test_what_is_there_is_not_published_again(hosted: Stack, home: Path, tmp_path: Path) -> None:
     made = wheels.wheel("again", "1.0")
     assert publish(hosted, made).status_code == 200
-    twine(hosted, home, wheels.saved(tmp_path / "same", made))  # a job that is run again
     other = (made[0], wheels.wheel("again", "1.0", "Keywords: other")[1])
-    refused = publish(hosted, other)
-    assert (refused.status_code, refused.json()["error"]) == (409, "already_published")
+    for each in (made, other):
+        refused = publish(hosted, each)
+        assert (refused.status_code, refused.json()["error"]) == (409, "already_published")
     assert skip_upload(refused, True, None)  # type: ignore[arg-type]  # twine offers --skip-existing for one index only
     with pytest.raises(CommandFailedError, match=rf"(?s)409 Conflict .*/{made[0]} is published already"):
         twine(hosted, home, wheels.saved(tmp_path / "other", other))
     assert page(hosted, f"packages/again/{made[0]}").content == made[1]
     assert "already exists" in uv_publish(hosted, home, wheels.saved(tmp_path / "dist", made), check=True)
-    assert [publish(hosted, each, "open-pypi").status_code for each in (made, other)] == [200, 200]
+    assert [publish(hosted, each, "open-pypi").status_code for each in (made, made, other)] == [200, 200, 200]
     served = page(hosted, f"packages/again/{made[0]}", repository="open-pypi")
     told = page(hosted, "simple/again/", repository="open-pypi").json()["files"][0]
     assert served.content == other[1]
@@ -244,6 +246,41 @@ def test_the_list_of_projects_changes_with_the_first_file_and_the_last(tmp_path:
     assert (first(other).also, first(other).when_gone) == ((), ("",))
 
 
+@pytest.mark.parametrize(
+    ("lost", "sent"),
+    [([], [""]), ([""], [""]), ([".metadata"], [".metadata"]), (["", ".metadata"], ["", ".metadata"])],
+)
+def test_what_was_lost_is_published_again(tmp_path: Path, lost: list[str], sent: list[str]) -> None:
+    """And nothing else: what is sent of a file that is whole is refused by whoever records it."""
+    name, body = wheels.wheel("lost", "1.0")
+    path, found = f"packages/lost/{name}", dict[str, str]()
+
+    class Some:
+        """Contents of which these files have no bytes any more."""
+
+        def items(self, scope: str) -> Iterator[Item]:
+            yield from ()
+
+        def find(self, path: str) -> Entry | None:
+            return Entry(found[path], 1) if path in found else None
+
+        def open(self, asked: str) -> io.BytesIO:
+            if asked.removeprefix(path) in lost:
+                raise NotFound("no such file")
+            return io.BytesIO()
+
+    contents: Contents = Some()  # type: ignore[assignment]
+    with Upload(tmp_path, "pypi") as upload:
+        upload.write(body)
+        post = Post(Repository("pypi", Kind.LOCAL), "PUT", name, files=[Sent("", "", "", upload)])
+        first = HOST.accept(post, contents).new
+        assert [each.path for each in first] == [path, f"{path}.metadata"]
+        for each in first:
+            found[each.path] = hashlib.sha256(each.body if isinstance(each.body, bytes) else body).hexdigest()
+        again = [each.path.removeprefix(path) for each in HOST.accept(post, contents).new]
+    assert again == sent
+
+
 def test_what_is_deleted_leaves_the_index(hosted: Stack) -> None:
     made = [wheels.wheel("leaving", "1.0"), wheels.sdist("leaving", "1.0"), wheels.wheel("leaving", "2.0")]
     assert [publish(hosted, each).status_code for each in made] == [200] * 3
@@ -277,6 +314,40 @@ def test_a_signature_is_kept_and_attestations_are_refused(hosted: Stack) -> None
     assert page(hosted, f"packages/signed/{name}.asc").content == armoured
     assert requests.delete(f"{url}packages/signed/{name}", auth=AUTH, timeout=30).status_code == 204
     assert page(hosted, f"packages/signed/{name}.asc").status_code == 404
+
+
+def put(hosted: Stack, path: str, body: bytes | None, form: bytes | None = None) -> requests.Response:
+    url, files = f"{hosted.url}/{path}", {"file": ("any", form)} if form is not None else None
+    return requests.put(url, body, files=files, auth=AUTH, timeout=30)
+
+
+@pytest.mark.parametrize("way", ["repository", "api/v1/remote", "api/v1/local"])
+def test_a_file_is_put_read_and_deleted_at_one_url(hosted: Stack, way: str) -> None:
+    project = f"put-{way.replace('/', '-')}"
+    made, source = wheels.wheel(project, "1.0", "Requires-Python: >=3.8"), wheels.sdist(project, "1.0")
+    for (name, body), at, raw in ((made, "", True), (source, f"packages/{project.upper()}/", False)):
+        path = f"{way}/pypi/{at}{name}"
+        told = put(hosted, path, body if raw else None, None if raw else body)
+        assert (told.status_code, told.json()["path"]) == (201, f"packages/{project}/{name}"), told.text
+        assert told.headers["Location"] == f"{hosted.url}/repository/pypi/packages/{project}/{name}"
+        assert put(hosted, path, body).json()["error"] == "already_published"
+        assert requests.get(f"{hosted.url}/{path}", timeout=30).content == body
+        assert requests.head(f"{hosted.url}/{path}", timeout=30).headers["Content-Length"] == str(len(body))
+    files = page(hosted, f"simple/{project}/").json()["files"]
+    found = [(each["filename"], each.get("requires-python")) for each in files]
+    assert found == [(made[0], ">=3.8"), (source[0], None)]
+    assert page(hosted, f"packages/{project}/{made[0]}.metadata").status_code == 200
+    assert requests.delete(f"{hosted.url}/{way}/pypi/{made[0]}", auth=AUTH, timeout=30).status_code == 204
+    assert [each["filename"] for each in page(hosted, f"simple/{project}/").json()["files"]] == [source[0]]
+
+
+def test_a_file_is_posted_without_a_word(hosted: Stack) -> None:
+    name, body = wheels.wheel("wordless", "1.0")
+    url = f"{hosted.url}/repository/pypi/"
+    for status in (200, 409):
+        sent = requests.post(url, files={"file": (name, body)}, auth=AUTH, timeout=30)
+        assert sent.status_code == status, sent.text
+    assert page(hosted, "simple/wordless/").json()["versions"] == ["1.0"]
 
 
 def test_a_form_may_have_many_fields(hosted: Stack) -> None:

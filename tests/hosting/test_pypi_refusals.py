@@ -107,6 +107,11 @@ def test_other_requests_are_refused(hosted: Stack) -> None:
         requests.post(f"{url}/legacy/", b"raw", auth=AUTH, timeout=30),
         requests.post(f"{url}/simple/", b"raw", auth=AUTH, timeout=30),
         requests.put(f"{url}/packages/a/a-1.0.tar.gz", b"raw", auth=AUTH, timeout=30),
+        requests.put(f"{url}/packages/b/a-1.0.tar.gz", b"raw", auth=AUTH, timeout=30),
+        requests.put(f"{url}/a/a-1.0.tar.gz", b"raw", auth=AUTH, timeout=30),
+        requests.put(f"{url}/a/1.0/yank", b"raw", auth=AUTH, timeout=30),
+        requests.put(f"{url}/legacy/", b"raw", auth=AUTH, timeout=30),
+        requests.patch(f"{url}/a-1.0.tar.gz", b"raw", auth=AUTH, timeout=30),
         requests.delete(f"{url}/simple/", auth=AUTH, timeout=30),
     ]
-    assert [each.status_code for each in answers] == [400, 404, 405, 400]
+    assert [each.status_code for each in answers] == [400, 404, 422, 400, 400, 400, 400, 405, 400]

@@ -242,8 +242,9 @@ def test_files_beside_the_packages(team: Team) -> None:
 
 def test_an_index_is_nobodys_to_publish_or_withdraw(team: Team, rpms: Rpms) -> None:
     team.published(rpms.file(Package("indexed", "1.0")).read_bytes())
-    told = team.send("DELETE", REPOMD)
-    assert (told.status, json.loads(told.body)["error"]) == (409, "index_file")
+    for method in ("DELETE", "PUT"):
+        told = team.send(method, REPOMD, b"")
+        assert (told.status, json.loads(told.body)["error"]) == (409, "index_file")
     assert team.get(REPOMD).status == 200
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import logging
+from typing import Any
 
 import pytest
 
@@ -78,6 +79,12 @@ def test_only_the_token_opens(node: Node) -> None:
         assert node.get("/api/v1/may-write", Authorization=credentials).status_code == 204, credentials
 
 
+@pytest.fixture
+def virtual(remotes: dict[str, Any]) -> None:
+    remotes["virtuals"] = {"all": {"package": "generic", "members": ["team", "up"]}}
+
+
+@pytest.mark.usefixtures("virtual")
 def test_a_proxy_is_told_of_an_upload_before_it_comes(node: Node) -> None:
     def told(method: str, path: str, length: str = "", **more: str) -> tuple[int, str]:
         said = {"X_Original_Method": method, "X_Original_URI": path, "X_Original_Length": length}
@@ -87,7 +94,11 @@ def test_a_proxy_is_told_of_an_upload_before_it_comes(node: Node) -> None:
     for path in ("/repository/team/a?x=1", "/api/v1/local/team/a", "/api/v1/remote/team/a", "/repository/team/a%20b"):
         assert told("PUT", path, "100") == (204, ""), path
         assert told("PUT", path, "100", Authorization="") == (401, "unauthorized")
-    assert told("PUT", "/repository/up/a") == (405, "method_not_allowed")
+    for path in ("/repository/up/a", "/repository/all/a"):
+        assert told("PUT", path) == (405, "method_not_allowed")
+    assert told("PUT", "/api/v1/remote/up/a") == (400, "not_local"), "as that route says itself"
+    assert told("PUT", "/api/v1/virtual/all/a", "100") == (400, "not_local")
+    assert told("PUT", "/api/v1/virtual/up/a") == (404, "unknown_repository")
     assert told("PUT", "/v2/none/a/blobs/uploads/") == (404, "unknown_repository")
     assert told("PUT", "/repository/none/a") == (404, "unknown_repository")
     assert told("PUT", "/repository/team/%2e%2e/a")[0] == 400

@@ -91,6 +91,72 @@ def test_two_at_once_publish_once(node: Node) -> None:
     assert node.spools() == []
 
 
+@pytest.mark.parametrize("form", FORMS)
+def test_only_what_a_client_has_seen_is_changed(node: Node, form: str) -> None:
+    """RFC 9110, 13.1.1: strong tags alone; where the request would be refused anyway, that is what is told."""
+    path = f"{form}/again/seen"
+    assert node.admin("PUT", path, b"new", If_Match="*").status_code == 412
+    assert node.admin("DELETE", path, If_Match="*").status_code == 404
+    assert node.admin("PUT", path, b"first").status_code == 201
+    tag = node.get(path).headers["ETag"]
+    for wrong in ('"nope"', f"W/{tag}", ""):
+        for method, content in (("PUT", b"lost"), ("DELETE", None)):
+            refused = node.admin(method, path, content, If_Match=wrong)
+            assert (refused.status_code, refused.get_json()["error"]) == (412, "precondition_failed"), wrong
+    assert body(node.get(path)) == b"first"
+    assert node.admin("PUT", path, b"second", If_Match=f'"other", {tag}').status_code == 201
+    assert node.admin("DELETE", path, If_Match=tag).status_code == 412
+    assert node.admin("DELETE", path, If_Match="*").status_code == 204
+    node.admin("PUT", f"{form}/team/seen", b"once")
+    assert node.admin("PUT", f"{form}/team/seen", b"once", If_Match='"nope"').status_code == 409
+    node.admin("DELETE", f"{form}/team/seen")
+
+
+def test_of_two_who_saw_the_same_one_changes_it(node: Node) -> None:
+    for number in range(5):
+        path = f"/repository/again/update-{number}"
+        node.admin("PUT", path, b"seen")
+        tag, together = node.get(path).headers["ETag"], Barrier(2)
+
+        def change(content: bytes, path: str = path, together: Barrier = together, tag: str = tag) -> int:
+            together.wait(5)
+            client = node.app.test_client()
+            return client.put(path, data=content, headers=ADMIN | {"If-Match": tag}).status_code
+
+        with ThreadPoolExecutor(2) as pool:
+            assert sorted(pool.map(change, (b"one" * 5000, b"two" * 5000))) == [201, 412]
+    assert node.spools() == []
+
+
+@pytest.mark.parametrize(
+    ("headers", "status", "error"),
+    [
+        ({"Content-Range": "bytes 3-5/6"}, 400, "partial_upload"),
+        ({"Content-Encoding": "gzip"}, 415, "unsupported_media_type"),
+        ({"Content-Encoding": "identity"}, 201, None),
+    ],
+)
+@pytest.mark.parametrize("method", ["PUT", "POST"])
+def test_an_upload_is_the_whole_file_as_it_is(
+    node: Node, method: str, headers: dict[str, str], status: int, error: str | None
+) -> None:
+    for repository in ("team", "again"):
+        path = f"/repository/{repository}/part"
+        told = node.client.open(path, method=method, data=b"def", headers=ADMIN | headers)
+        assert (told.status_code, told.get_json().get("error")) == (status, error)
+        assert node.get(path).status_code == (200 if status == 201 else 404)
+
+
+def test_where_it_is_and_the_directory_that_it_is_in(node: Node) -> None:
+    for form in FORMS:
+        put = node.admin("PUT", f"{form}/again/some%20dir/a%2Bb", b"x")
+        assert put.headers["Location"].endswith("/repository/again/some%20dir/a%2Bb")
+        for query in ("", "?format=json"):
+            moved = node.get(f"{form}/again/some%20dir{query}")
+            assert (moved.status_code, moved.headers["Location"]) == (301, f"./some%20dir/{query}")
+        assert node.get(f"{form}/again/some").status_code == 404
+
+
 def test_an_empty_file(node: Node) -> None:
     for form in FORMS:
         path = f"{form}/team/empty-{FORMS.index(form)}"

@@ -100,12 +100,11 @@ def _counted() -> list[float]:
 
 
 def test_an_edge_that_keeps_an_entry_in_use_keeps_it_from_eviction(node: Node, upstream: Upstream) -> None:
-    for name in ("cold", "hot"):
+    for name in ("hot", "cold"):
         upstream.put(f"/{name}.rpm", b"a")
         body(node.get(f"{UP}/{name}.rpm"))
     written(node)
     index = node.carrier.engine.shelf.catalog.index
-    index.used([("up", "cold.rpm"), ("up", "hot.rpm")], 1000.0, -(10**9))
     assert sent(node, report(row("up", "hot.rpm"))).status_code == 204
     node.app.extensions["artifactapi"].finish.usage.flush()
     assert [each.path for each in index.coldest(["up"], False, 2)] == ["cold.rpm", "hot.rpm"]
@@ -129,6 +128,17 @@ def test_a_digest_is_only_of_what_was_certainly_served(age: int, known: bool) ->
     hits = Hits("up", "a#1", "10.0.0.9", int(NOW) + 20, 1, 1)
     assert _artifact(hits, Named("a", "ab", fetched)) == Artifact("a#1", "a", "ab" if known else "")
     assert _artifact(hits, None) == Artifact("a#1", "a#1")
+
+
+def test_the_digest_that_an_edge_tells_is_what_it_served(node: Node, upstream: Upstream) -> None:
+    """Also where the entry has another by now, or is gone."""
+    upstream.put("/a.rpm", b"new")
+    body(node.get(f"{UP}/a.rpm"))
+    digest = "0a" * 32
+    given = report(row("up", "a.rpm", digest=digest), row("up", "gone.rpm", digest=digest))
+    assert sent(node, given).status_code == 204
+    assert sorted(each["path"] for each in pulls(node, digest=digest)) == ["a.rpm", "gone.rpm"]
+    assert sent(node, report(row("up", "a.rpm", digest="0A"))).status_code == 422
 
 
 def test_who_may_report(node: Node) -> None:

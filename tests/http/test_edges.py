@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import threading
 import time
@@ -114,8 +115,8 @@ def stamp(node: Node) -> int:
     answer = node.get(FILE, X_Edge=f"{now}.000")
     assert answer.headers["X-Cache"] == "HIT"
     assert int(answer.headers["X-Accel-Expires"][1:]) > now + 1000
-    number, repository, key = answer.headers["X-Edge-Entry"].split(" ")
-    assert (repository, key) == ("up", "a.rpm")
+    number, repository, key, digest = answer.headers["X-Edge-Entry"].split(" ")
+    assert (repository, key, digest) == ("up", "a.rpm", hashlib.sha256(b"bytes").hexdigest())
     return int(number)
 
 

@@ -13,6 +13,7 @@ import redis
 from psycopg.conninfo import conninfo_to_dict
 
 from app.supervisor.embedded import Valkey
+from app.web import usage
 from app.web.node import Node as Parts
 from tests.http.node import Node, body
 from tests.http.variant import without_database
@@ -27,9 +28,15 @@ APART = {"hincrby", "info", "config|resetstat"}
 
 @pytest.fixture
 def warm(
-    remotes: dict[str, Any], tmp_path: Path, database_url: str, own_valkey: Valkey, upstream: Upstream
+    remotes: dict[str, Any],
+    tmp_path: Path,
+    database_url: str,
+    own_valkey: Valkey,
+    upstream: Upstream,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[Node]:
     """A node that has served everything it is asked for here, twice."""
+    monkeypatch.setattr(usage, "NOTED", 3600.0)  # one statement in five seconds, counted in tests/disk
     remotes["remotes"]["known"] = remotes["remotes"]["up"] | {"access": "authenticated"}
     with Node(tmp_path, database_url, own_valkey.url, remotes).running() as node:
         upstream.put("/small.rpm", b"s" * 20_000)

@@ -51,7 +51,8 @@ def test_what_never_changes_is_kept_long_while_an_edge_asks_for_news(
     news = edges(node).poll("edge", 0)
     told = node.get(f"{UP}/a-1.rpm", **asked).headers
     assert expires(told) == clock + DAY
-    assert told["X-Edge-Entry"] == f"{news.cursor} up a-1.rpm"
+    digest = told["X-Checksum-Sha256"]
+    assert told["X-Edge-Entry"] == f"{news.cursor} up a-1.rpm {digest}"
     assert told["X-Cache"] == "HIT"
 
 

@@ -75,6 +75,30 @@ def test_upstream_is_down_and_nothing_is_stored(here: Fleet) -> None:
     assert here.node.blobs() == []
 
 
+@pytest.mark.parametrize("query", ["remote=one", "remote=one&mode=expire", "remote=both", ""])
+def test_a_flush_ends_rests_and_open_breakers_on_every_node(
+    here: Fleet, tmp_path: Path, database_url: str, redis_url: str, query: str
+) -> None:
+    (tmp_path / "other").mkdir()
+    told = json.loads((tmp_path / "remotes.json").read_text())
+    with Node(tmp_path / "other", database_url, redis_url, told).running() as other:
+        here.one.put("/base/pages/lib", b"a\n")
+        here.two.put("/pages/lib", b"b\n")
+        here.one.stop()
+        for node in (here.node, other):
+            for number in range(6):
+                node.get(f"/repository/one/{number}")
+            assert node.get("/repository/one/late").status_code == 503, "its breaker is open"
+            answer = node.get(BOTH)
+            assert (answer.data, "left out" in answer.headers["Warning"]) == (body("both", "b"), True)
+        here.one.start()
+        assert here.ask(BOTH)[2] == other.get(BOTH).data == body("both", "b")
+        assert here.node.admin("PUT", f"/cache/flush?{query}").status_code == 200
+        answer = other.get(BOTH)
+        assert (answer.data, "Warning" in answer.headers) == (body("both", "a", "b"), False)
+        assert here.ask(BOTH)[2] == body("both", "a", "b")
+
+
 def test_a_silent_member_is_left_out_and_comes_back(here: Fleet) -> None:
     here.one.put("/base/pages/lib", b"a\n")
     here.two.put("/pages/lib", b"b\n")

@@ -5,7 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from app.supervisor.embedded import Valkey
+from app.web import usage
 from tests.http.documents import PACKAGE, remotes, standing_in
 from tests.http.node import Node
 from tests.http.test_hit_cost import APART, Counted, hit, settle, spare, statements
@@ -33,8 +36,14 @@ def many(upstream: Upstream) -> dict[str, Any]:
 
 
 def test_a_hit_is_one_command_and_no_statement(
-    tmp_path: Path, database_url: str, own_valkey: Valkey, postgres_url: str, upstream: Upstream
+    tmp_path: Path,
+    database_url: str,
+    own_valkey: Valkey,
+    postgres_url: str,
+    upstream: Upstream,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(usage, "NOTED", 3600.0)  # one statement in five seconds, counted in tests/disk
     upstream.put("/base/pages/lib", b"a\n")
     for number in range(MEMBERS):
         upstream.put(f"/r{number}/pages/lib", b"near near\n" + (b"last last\n" if number == MEMBERS - 1 else b""))

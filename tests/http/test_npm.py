@@ -189,7 +189,7 @@ def test_versions_that_cannot_be_files_are_left_out(node: tuple[Node, Upstream, 
     one.put("/tool", text)
     found = here.get("/repository/one/tool").get_json()
     assert list(found["versions"]) == ["1.0.0+a"]
-    assert found["dist-tags"] == {}
+    assert found["dist-tags"] == {"latest": "1.0.0+a"}, "what is left, for the one that it was is not"
     assert found["versions"]["1.0.0+a"]["dist"]["tarball"].endswith("/tool/-/tool-1.0.0%2Ba.tgz")
 
 
@@ -219,7 +219,7 @@ def test_a_virtual_has_the_versions_of_all_members(node: tuple[Node, Upstream, U
     answer = here.get("/repository/all/tool")
     found = answer.get_json()
     assert found["versions"]["1.0.0"]["from_one"]
-    assert found["dist-tags"] == {"latest": "1.0.0", "gone": "1.0.0", "next": "2.0.0"}
+    assert found["dist-tags"] == {"latest": "2.0.0", "gone": "1.0.0", "next": "2.0.0"}
     assert found["time"] == {"created": "1", "modified": "5", "1.0.0": "3", "2.0.0": "4"}
     assert found["versions"]["2.0.0"]["dist"]["tarball"] == ("http://localhost/repository/all/tool/-/tool-2.0.0.tgz")
     assert here.get("/repository/all/tool/-/tool-2.0.0.tgz").data == BODY + b"2"
@@ -235,6 +235,19 @@ def test_a_virtual_has_the_versions_of_all_members(node: tuple[Node, Upstream, U
     answer = here.get("/repository/all/lib")
     assert list(answer.get_json()["versions"]) == ["1.0.0"]
     assert "two did not answer" in answer.headers["Warning"]
+
+
+@pytest.mark.parametrize("accept", [FULL, SHORT])
+def test_whose_checksum_was_shown_answers_for_the_tarball(node: tuple[Node, Upstream, Upstream], accept: str) -> None:
+    here, one, two = node
+    for server, data in ((one, BODY), (two, BODY + b"2")):
+        server.put("/tool", document("tool", manifest("tool", "1.0.0", f"{server.url}/tool.tgz", data)))
+        server.put("/tool.tgz", data)
+    assert here.get("/repository/all/tool", Accept=accept).status_code == 200
+    one.stop()
+    for method in ("GET", "HEAD"):
+        assert here.ask(method, "/repository/all/tool/-/tool-1.0.0.tgz").status_code in (502, 503)
+    assert two.count("/tool.tgz") == 0
 
 
 def test_a_name_that_is_ours_is_looked_for_nowhere_else(node: tuple[Node, Upstream, Upstream]) -> None:

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import hashlib
+import http.client
 import json
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import pytest
 from werkzeug.test import TestResponse
 
+from app.formats import pypi_made, pypi_read
 from app.formats.pypi import ACCEPT, HTML, HTML_V1, JSON_V1
+from app.formats.pypi_pages import Listed
 from tests.hosting import wheels
 from tests.http.node import Node
+from tests.http.node import body as whole
 from tests.upstreams import LOGIN_PAGE, Upstream
 
 TOOL = "tool-1.0-py3-none-any.whl"
@@ -63,6 +68,11 @@ def place(tmp_path: Path, database_url: str, redis_url: str) -> Iterator[Place]:
     remotes["one"] |= {"username": "me", "password": "secret"}
     remotes["two"]["owned"] = ["mine-*"]
     remotes["direct"] = {"package": "pypi", "base_url": f"{one.url}/simple/"}
+    remotes["either"] = {
+        "package": "pypi",
+        "base_urls": [f"{one.url}/simple", f"{two.url}/simple"],
+        "upstream": QUICK,
+    }
     config = {"remotes": remotes, "virtuals": {"all": {"package": "pypi", "members": ["one", "two"]}}}
     try:
         with Node(tmp_path, database_url, redis_url, config).running() as node:
@@ -224,6 +234,62 @@ def test_an_older_apis_answer_passes_through(place: Place) -> None:
     place.one.put("/pypi/tool/1.0/json", b'{"info": ', Content_Type="application/json")
     refused = place.node.get("/repository/one/pypi/tool/1.0/json")
     assert (refused.status_code, refused.json["error"]) == (502, "upstream_invalid")  # type: ignore[index]
+
+
+def test_an_older_apis_answer_is_the_next_indexs_where_the_first_is_down(place: Place) -> None:
+    place.two.put("/pypi/tool/json", b'{"info": {}}', Content_Type="application/json")
+    place.one.stop()
+    answer = place.node.get("/repository/either/pypi/tool/json")
+    place.one.start()
+    assert (answer.status_code, answer.data) == (200, b'{"info": {}}')
+
+
+def test_a_long_list_of_all_is_sent_while_it_is_made(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of one remote; the next form of it is made of the same list, and what is stored has an ETag."""
+    gate, listed = threading.Event(), pypi_read.names
+
+    def slow(body: BinaryIO) -> Iterator[Listed]:
+        for number, each in enumerate(listed(body)):
+            if number == 90_000:
+                assert gate.wait(30)
+            yield each
+
+    monkeypatch.setattr(pypi_made, "names", slow)
+    page = b"".join(b'<a href="/simple/n%d/">n%d</a>\n' % (number, number) for number in range(100_000))
+    place.one.put("/simple/", page, Content_Type="text/html")
+    first = place.node.stream("/repository/one/simple/", Accept="text/html")
+    told = (first.status_code, first.headers["X-Cache"], first.headers["Content-Type"], first.headers.get("ETag"))
+    begun = not gate.is_set()
+    gate.set()
+    assert (told, begun) == ((200, "MISS", "text/html; charset=utf-8", None), True)
+    assert whole(first).count(b"<a href=") == 100_000 and whole(first).endswith(b"</html>\n")
+    place.node.idle()
+    again = place.page(path="simple/", accept="text/html")
+    assert (again.headers["X-Cache"], whole(again)) == ("HIT", whole(first))
+    assert again.headers["ETag"]
+    assert len(json.loads(whole(place.page(path="simple/")))["projects"]) == 100_000
+    assert place.one.count("/simple/") == 1
+
+
+def test_a_long_list_that_ends_in_the_middle_is_cut(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    gate, listed = threading.Event(), pypi_read.names
+
+    def broken(body: BinaryIO) -> Iterator[Listed]:
+        for number, each in enumerate(listed(body)):
+            if number == 90_000:
+                assert gate.wait(30)
+                raise ValueError("is broken")
+            yield each
+
+    monkeypatch.setattr(pypi_made, "names", broken)
+    page = b"".join(b'<a href="/simple/n%d/">n%d</a>\n' % (number, number) for number in range(100_000))
+    place.one.put("/simple/", page, Content_Type="text/html")
+    first = place.node.stream("/repository/one/simple/", Accept="text/html")
+    gate.set()
+    with pytest.raises(http.client.IncompleteRead):
+        whole(first)
+    place.node.idle()
+    assert place.page(path="simple/", accept="text/html").status_code == 502
 
 
 def test_a_virtual_is_complete_and_the_first_wins(place: Place) -> None:

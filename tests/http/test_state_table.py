@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
+import pytest
+
+from app.stores.filesystem import FilesystemBlobs
 from tests.http.node import Node, body
 from tests.upstreams import Upstream
 
@@ -181,6 +186,25 @@ def test_missing_lost_joins(node: Node, upstream: Upstream) -> None:
     assert upstream.count() == 1
 
 
+def test_missing_lost_is_a_hit_where_only_the_record_is_to_come(
+    node: Node, upstream: Upstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who asks again for what it has just got asks for what is here, however long the disk takes to record it."""
+    upstream.put("/dir/a.txt", BODY)
+    gate, record = threading.Event(), FilesystemBlobs.adopt
+
+    def slow(self: FilesystemBlobs, file: Path, digest: str) -> None:
+        assert gate.wait(30)
+        record(self, file, digest)
+
+    monkeypatch.setattr(FilesystemBlobs, "adopt", slow)
+    first, again = node.get(A), node.get(A)
+    gate.set()
+    assert [(each.headers["X-Cache"], body(each)) for each in (first, again)] == [("MISS", BODY), ("HIT", BODY)]
+    assert again.headers["X-Artifact-Source"] == "cache"
+    assert upstream.count() == 1
+
+
 def test_missing_head_of_what_is_being_downloaded_is_told_from_that(node: Node, upstream: Upstream) -> None:
     big = b"0123456789" * 40_000
     upstream.put("/dir/a.txt", big)
@@ -204,6 +228,20 @@ def test_missing_404_is_remembered_for_a_short_time(node: Node, upstream: Upstre
     node.admin("PUT", "/cache/flush?remote=up")
     upstream.put("/dir/a.txt", BODY)
     assert body(node.get(A)) == BODY
+
+
+@pytest.mark.parametrize("length", [True, False], ids=["framed", "chunked"])
+def test_an_index_that_nobody_has_is_not_sent_before_it_was_read(
+    node: Node, upstream: Upstream, length: bool
+) -> None:
+    path = "/repository/rpm/repodata/repomd.xml"
+    upstream.put("/repodata/repomd.xml", b"<repomd><broken")
+    if not length:
+        upstream.chunked("/repodata/repomd.xml")
+    reply = node.get(path)
+    assert (reply.status_code, reply.get_json()["error"]) == (502, "upstream_invalid")
+    upstream.put("/repodata/repomd.xml", b"<repomd/>")
+    assert body(node.get(path)) == b"<repomd/>"
 
 
 def test_an_index_is_never_negatively_cached(node: Node, upstream: Upstream) -> None:

@@ -12,7 +12,9 @@ import pytest
 from app import repositories
 from app.problems import ConfigError
 from tests.http.documents import Fleet, fleet
-from tests.http.node import ADMIN
+from tests.http.explained import Explainer
+from tests.http.node import ADMIN, Node
+from tests.upstreams import Upstream
 
 
 @pytest.fixture
@@ -45,6 +47,82 @@ def test_a_file_is_the_first_members(here: Fleet) -> None:
     here.one.start()
     here.node.clock.forward(301)
     assert "Warning" not in here.node.get("/repository/both/x/a.bin").headers
+
+
+def test_what_a_members_list_names_is_those_bytes_or_an_error(here: Fleet) -> None:
+    def line(name: str, data: bytes) -> str:
+        return f"{name} {name}.bin {hashlib.sha256(data).hexdigest()}\n"
+
+    names = ("kept", "near", "gone", "same")
+    here.one.put("/base/pages/lib", "".join([*(line(each, b"one") for each in names), "bare bare.bin\n"]).encode())
+    ours = [line("same", b"one"), *(line(each, b"two") for each in ("near", "gone", "late"))]
+    here.two.put("/pages/lib", "".join([*ours, "bare bare.bin\n"]).encode())
+    for name in ("near", "gone", "late", "bare"):
+        here.two.put(f"/pages/{name}.bin", b"two")
+    here.two.put("/pages/same.bin", b"one")
+    here.one.put("/base/pages/kept.bin", b"one")
+    assert here.ask("/repository/both/pages/lib")[0] == 200
+    for name in ("near", "gone", "bare"):  # the other member's is stored, and quickly had
+        assert here.ask(f"/repository/two/files/lib/{name}")[2] == b"two"
+    for _ in range(2):
+        assert here.ask("/repository/both/files/lib/gone")[0] == 404, "its mirror lags behind its list"
+        assert here.ask("/repository/both/files/lib/late")[2] == b"two", "its list says that it has none"
+    assert here.ask("/repository/both/files/lib/kept")[2] == b"one"
+    here.node.idle()
+    here.one.stop()
+    explainer = Explainer(here.node, here.one)
+    for name in ("near", "bare"):
+        assert here.node.head(f"/repository/both/files/lib/{name}").status_code in (502, 503)
+        answer = explainer.ask(f"/repository/both/files/lib/{name}")
+        assert answer.status_code in (502, 503), "no stranger's bytes under that digest"
+    answer = explainer.ask("/repository/both/files/lib/same")
+    assert (answer.status_code, answer.data) == (200, b"one"), (
+        "of the very same bytes it does not matter whose they are"
+    )
+    assert "one did not answer" in answer.headers["Warning"]
+    assert here.ask("/repository/both/files/lib/late")[2] == b"two"
+    assert here.ask("/repository/both/files/lib/kept") == (200, "HIT", b"one")
+
+
+METADATA = "<metadata><versioning><versions><version>1.0</version></versions></versioning></metadata>"
+PAGE = '<html><body><a href="/lib-1.0-py3-none-any.whl#sha256={0}">lib-1.0-py3-none-any.whl</a></body></html>'
+
+
+@pytest.mark.parametrize(
+    ("package", "index", "said", "file", "there"),
+    [
+        ("maven", "g/lib/maven-metadata.xml", METADATA, "g/lib/1.0/lib-1.0.pom", "g/lib/1.0/lib-1.0.pom"),
+        ("go", "e.org/lib/@v/list", "v1.0.0\n", "e.org/lib/@v/v1.0.0.mod", "e.org/lib/@v/v1.0.0.mod"),
+        ("pypi", "simple/lib/", PAGE, "packages/lib/lib-1.0-py3-none-any.whl", "lib-1.0-py3-none-any.whl"),
+    ],
+    ids=["maven", "go", "pypi"],
+)
+def test_who_was_shown_in_an_index_answers(
+    tmp_path: Path, database_url: str, redis_url: str, package: str, index: str, said: str, file: str, there: str
+) -> None:
+    servers = {"one": Upstream(), "two": Upstream()}
+    try:
+        for name, server in servers.items():
+            server.put(f"/{index}", said.format(hashlib.sha256(name.encode()).hexdigest()).encode())
+            server.put(f"/{there}", name.encode())
+        known = {
+            "remotes": {name: {"package": package, "base_url": each.url} for name, each in servers.items()},
+            "virtuals": {"all": {"package": package, "members": ["one", "two"]}},
+        }
+        with Node(tmp_path, database_url, redis_url, known).running() as node:
+            assert node.get(f"/repository/all/{index}").status_code == 200
+            assert node.get(f"/repository/two/{file}").data == b"two", "and is stored"
+            servers["one"].stop()
+            for method in ("HEAD", "GET"):
+                assert node.ask(method, f"/repository/all/{file}").status_code in (502, 503), method
+            servers["one"].start()
+            node.clock.forward(301)
+            assert node.get(f"/repository/all/{file}").data == b"one"
+            servers["one"].stop()
+            assert node.get(f"/repository/all/{file}").data == b"one"
+    finally:
+        for server in servers.values():
+            server.stop()
 
 
 def test_the_kind_specific_form(here: Fleet) -> None:

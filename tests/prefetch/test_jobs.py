@@ -103,7 +103,14 @@ def test_a_pattern_chooses_of_what_the_index_lists(ahead: Ahead) -> None:
     assert ahead.is_here("rpm/Packages/one-1.rpm")
     assert ahead.node.get("/repository/rpm/Packages/two-1.rpm").status_code == 502
     told = ahead.done(remote="apk", include_pattern="x")
-    assert (told["state"], told["reason"]) == ("failed", "no index of it is stored here: name one in `indexes`")
+    assert (told["state"], told["reason"]) == (
+        "failed",
+        'no index of it is stored here: name those to read, as in "indexes": ["v3.22/main/x86_64/APKINDEX.tar.gz"]',
+    )
+    told = ahead.done(remote="docker", include_pattern="x")
+    assert told["reason"].endswith('as in "indexes": ["v2/<name>/tags/list"]')
+    told = refused(ahead.ask(remote="generic", include_pattern="x"), 422, "invalid")
+    assert '"paths": [' in told["fields"]["include_pattern"][0]
 
 
 def test_a_module_is_chosen_by_its_list(ahead: Ahead) -> None:
@@ -137,8 +144,13 @@ def test_an_image_with_what_it_names(ahead: Ahead) -> None:
     text = "registry.example.org/team/app:1.0\n"
     told = ahead.done(remote="docker", lock={"kind": "images", "text": text}, platforms=["linux/arm64"])
     assert (told["source"], told["total"], told["stored"], told["failed"]) == ("images", 4, 4, 0), told
+    told = ahead.done(remote="docker", paths=["team/app:1.0"])
+    assert (told["source"], told["total"], told["stored"], told["failed"]) == ("paths", 7, 3, 0), told
     told = ahead.done(remote="docker", lock={"kind": "images", "text": text})
-    assert (told["total"], told["stored"]) == (7, 3), told
+    assert (told["total"], told["stored"]) == (7, 0), told
+    for same in ("team/app/manifests/1.0", "/v2/team/app/manifests/1.0"):
+        told = ahead.done(remote="docker", paths=[same])
+        assert (told["total"], told["done"], told["failed"]) == (1, 1, 0), same
     ahead.upstream.stop()
     assert ahead.is_here(f"docker/v2/team/app/manifests/{manifests[1]['digest']}")
 
@@ -165,6 +177,10 @@ REFUSED: list[tuple[dict[str, Any], int, str, str]] = [
     ({"remote": "generic", "paths": ["a/../b"]}, 422, "invalid", "paths.0"),
     ({"remote": "some", "paths": ["a/1", "b/1"]}, 422, "invalid", "paths.1"),
     ({"remote": "docker", "paths": ["v2/UPPER/manifests/1"]}, 422, "invalid", "paths.0"),
+    ({"remote": "docker", "paths": ["a:1", "UPPER:1"]}, 422, "invalid", "paths.1"),
+    ({"remote": "docker", "paths": ["v2/library/app:1"]}, 422, "invalid", "paths.0"),
+    ({"remote": "docker", "paths": ["other.example.org/app:1"]}, 422, "invalid", "paths.0"),
+    ({"remote": "docker", "paths": ["app:1"], "platforms": ["arm"]}, 422, "invalid", "platforms"),
     ({"remote": "generic", "include_pattern": "x"}, 422, "invalid", "include_pattern"),
     ({"remote": "rpm", "include_pattern": "(a+)+"}, 422, "invalid", "include_pattern"),
     ({"remote": "rpm", "include_pattern": "("}, 422, "invalid", "include_pattern"),
@@ -254,7 +270,10 @@ def test_what_is_stored_is_found_over_all_repositories(ahead: Ahead) -> None:
 
     assert found("") == ["generic/x/one.bin", "generic/x/two.bin", "some/a/one.bin"]
     assert found("q=two") == ["generic/x/two.bin"]
-    assert found("repository=some") == ["some/a/one.bin"]
+    assert found("repository=some") == found("remote=some") == found("remote=some&repository=some")
+    assert found("remote=some") == ["some/a/one.bin"]
+    assert found("search=two") == found("q=two")
+    assert set(refused(root.get("/artifacts?remote=some&repository=up"), 422, "invalid")["fields"]) == {"remote"}
     assert found("package=rpm") == []
     assert found("prefix=a/") == ["some/a/one.bin"]
     assert found(f"digest=sha256:{hashlib.sha256(b'one').hexdigest()}") == ["generic/x/one.bin", "some/a/one.bin"]
@@ -264,6 +283,7 @@ def test_what_is_stored_is_found_over_all_repositories(ahead: Ahead) -> None:
         page = root.get("/artifacts", query_string={"limit": 1, "after": page["after"]}).get_json()
     assert seen == ["x/one.bin", "x/two.bin", "a/one.bin"]
     refused(ahead.people.nobody.get("/artifacts"), 401, "unauthorized")
-    refused(root.get("/artifacts?repository=nowhere"), 404, "unknown_repository")
+    for name in ("repository", "remote"):
+        refused(root.get(f"/artifacts?{name}=nowhere"), 404, "unknown_repository")
     other = ahead.people.user("other")
     refused(other.get("/artifacts?repository=inside"), 404, "unknown_repository")

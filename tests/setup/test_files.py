@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import configparser
+import itertools
 import json
 import subprocess
 import sys
@@ -19,7 +20,7 @@ import yaml
 from app.errors import Invalid
 from app.formats import FORMATS
 from app.repository import Kind, Repository, Signing
-from app.setup import Place, files
+from app.setup import Place, files, writer
 from app.setup.place import PLACEHOLDER, options
 from tests.clients.commands import run
 from tests.conftest import require
@@ -31,14 +32,17 @@ ORIGIN = "http://127.0.0.1:8080/pre'fix"  # and where PUBLIC_URL may be
 def place(
     package: str, name: str = ODD, origin: str = ORIGIN, given: Mapping[str, str] | None = None, **more: Any
 ) -> Place:
-    base = {"base_urls": ("https://up.example.org",)}
-    repository = Repository(name, more.pop("kind", Kind.REMOTE), package, **{**base, **more})
+    kind = more.pop("kind", Kind.REMOTE)
+    base = {"base_urls": ("https://up.example.org",)} if kind is Kind.REMOTE else {}
+    repository = Repository(name, kind, package, **{**base, **more})
     return Place(repository, f"{origin}/repository/{name}", origin, options(given or {}))
 
 
 def written(package: str, file: str, **more: Any) -> str:
     found = place(package, **more)
-    return files(found)[file](found)
+    how = writer(found, file)
+    assert how is not None
+    return how(found)
 
 
 def ini(text: str) -> configparser.RawConfigParser:
@@ -52,8 +56,8 @@ def ini(text: str) -> configparser.RawConfigParser:
 def test_every_package_has_files_that_name_the_repository(package: str, access: str) -> None:
     found = place(package, access=access, default=True)
     assert files(found)
-    for name, writer in files(found).items():
-        text = writer(found)
+    for name, how in files(found).items():
+        text = how(found)
         assert ODD in text or "/pre'fix" in text or name == "daemon.json"
         assert (PLACEHOLDER in text) is bool(access) or package == "docker"
 
@@ -69,12 +73,65 @@ def test_dnf() -> None:
     assert (signed["repo_gpgcheck"], signed["password"]) == ("1", PLACEHOLDER)
 
 
+@pytest.mark.parametrize("kind", [Kind.VIRTUAL, Kind.LOCAL])
+def test_dnf_checks_by_a_key_whatever_the_repository_is(kind: Kind) -> None:
+    """Packages of a virtual's members are signed with upstream's key, as they are in the remote that it replaces."""
+    given = {"path": "9/BaseOS", "key": "RPM-GPG-KEY"}
+    key, own = f"{ORIGIN}/repository/{ODD}/RPM-GPG-KEY", f"{ORIGIN}/repository/{ODD}/9/BaseOS/repodata/repomd.xml.key"
+    told = ini(written("rpm", f"{ODD}.repo", kind=kind, given=given))[ODD]
+    assert (told["gpgcheck"], told["repo_gpgcheck"], told["gpgkey"]) == ("1", "0", key)
+    told = ini(written("rpm", f"{ODD}.repo", kind=kind, given=given, signing=Signing("key")))[ODD]
+    assert (told["gpgcheck"], told["repo_gpgcheck"], told["gpgkey"].split()) == ("1", "1", [own, key])
+
+
+def test_what_nobody_signed_is_taken_where_that_is_wanted() -> None:
+    """Nowhere else; where it is not, the file says how to."""
+    for package, file, strict, open_ in (
+        ("rpm", "x.repo", "gpgcheck=1", "gpgcheck=0"),
+        ("deb", "x.sources", "Components: main\n", "Trusted: yes"),
+        ("deb", "x.list", "deb http", "deb [trusted=yes] http"),
+    ):
+        text = written(package, file)
+        assert (strict in text, open_ in text, "?trusted=yes" in text) == (True, False, True)
+        text = written(package, file, given={"trusted": "yes"})
+        assert (open_ in text, "?trusted=yes" in text) == (True, False)
+        text = written(package, file, given={"key": "/k"})
+        assert (open_ in text, "?trusted=yes" in text) == (False, False)
+
+
 def test_apt() -> None:
     given = {"suites": "noble noble-updates", "components": "main universe", "key": "/usr/share/keyrings/u.gpg"}
     text = written("deb", f"{ODD}.sources", given=given)
     assert "Suites: noble noble-updates\nComponents: main universe\nSigned-By: /usr/share/keyrings/u.gpg\n" in text
     assert "Trusted: yes" in written("deb", f"{ODD}.sources", kind=Kind.LOCAL)
     assert "Trusted" not in written("deb", f"{ODD}.sources")
+    lines = written("deb", "any.list", given=given).splitlines()
+    assert lines[1:] == [
+        f"deb [signed-by=/usr/share/keyrings/u.gpg] {ORIGIN}/repository/{ODD} {suite} main universe"
+        for suite in ("noble", "noble-updates")
+    ]
+    signed = written("deb", "any.list", kind=Kind.LOCAL, signing=Signing("key"), access="team")
+    saved = f"/etc/apt/keyrings/{ODD}.asc"
+    assert f"-u token:TOKEN -fo {saved} {ORIGIN}/repository/{ODD}/dists/stable/Release.key\n" in signed
+    assert f"deb [signed-by={saved}] {ORIGIN}" in signed
+
+
+@pytest.mark.parametrize("kind", [Kind.REMOTE, Kind.VIRTUAL])
+@pytest.mark.parametrize("file", ["x.sources", "x.list"])
+def test_apt_takes_no_key_by_its_path_in_the_repository(file: str, kind: Kind) -> None:
+    """Left out in silence, nothing would be checked by it."""
+    with pytest.raises(Invalid) as caught:
+        written("deb", file, kind=kind, given={"key": "Release.key"})
+    assert list(caught.value.fields) == ["key"]
+
+
+def test_a_client_calls_its_file_what_it_likes() -> None:
+    """As far as how it ends: that is what the client reads it by."""
+    for package, name in (("rpm", ".repo"), ("deb", ".sources"), ("deb", ".list"), ("apk", ".list")):
+        assert written(package, f"company{name}") == written(package, f"{ODD}{name}") == written(package, name)
+    assert written("apk", "company.list") == written("apk", "repositories")
+    for package, name in (("rpm", "x.sources"), ("deb", "x.repo"), ("pypi", "x.list"), ("rpm", "x"), ("rpm", "repo")):
+        assert writer(place(package), name) is None
 
 
 def test_images() -> None:
@@ -84,8 +141,49 @@ def test_images() -> None:
     text = written("docker", "registries.conf", name="hub", origin="http://127.0.0.1:8080", serves=("docker.io",))
     registry = tomllib.loads(text)["registry"][0]
     assert registry == {"prefix": "docker.io", "location": "127.0.0.1:8080/hub", "insecure": True}
+    by_name = {"prefix": "127.0.0.1:8080/hub", "location": "127.0.0.1:8080/hub", "insecure": True}
+    assert tomllib.loads(text)["registry"][1:] == [by_name]
     daemon = json.loads(written("docker", "daemon.json", default=True, origin="https://p.example.org"))
     assert daemon == {"registry-mirrors": ["https://p.example.org"]}
+
+
+HOST = "127.0.0.1:8080"
+
+
+@pytest.mark.parametrize(
+    ("more", "registry"),
+    [
+        ({}, "up.example.org"),
+        ({"base_urls": ("https://Up.example.org:443",)}, "up.example.org"),
+        ({"base_urls": ("http://up.example.org:5000",)}, "up.example.org:5000"),
+        ({"base_urls": ("https://registry-1.docker.io",)}, "docker.io"),
+        ({"base_urls": ("https://up.example.org/below",)}, ""),
+        ({"serves": ("docker.io", "x.example.org")}, "docker.io"),
+        ({"serves": ("docker.io",), "given": {"registry": "quay.example.org"}}, "quay.example.org"),
+        ({"serves": ("docker.io",), "given": {"registry": HOST}}, ""),
+        ({"kind": Kind.LOCAL}, ""),
+        ({"kind": Kind.VIRTUAL}, ""),
+        ({"kind": Kind.VIRTUAL, "parts": ("team", "quay", "hub")}, "quay.example.org"),
+        ({"kind": Kind.VIRTUAL, "parts": ("team",)}, ""),
+    ],
+    ids=itertools.count(),
+)
+def test_images_are_asked_for_by_the_registrys_name_or_by_their_own_here(more: dict[str, Any], registry: str) -> None:
+    """No name that begins with this server's host is led to the repository: it names one already."""
+    parts = {
+        "team": Repository("team", Kind.LOCAL, "docker"),
+        "quay": Repository("quay", Kind.REMOTE, "docker", base_urls=("https://quay.example.org",)),
+        "hub": Repository("hub", Kind.REMOTE, "docker", serves=("docker.io",)),
+    }
+    more = {**more, "parts": tuple(parts[name] for name in more.get("parts", ()))}
+    told = {"name": "im", "origin": f"https://{HOST}", **more}
+    (found,) = tomllib.loads(written("docker", "registries.conf", **told))["registry"]
+    assert found == {"prefix": registry or f"{HOST}/im", "location": f"{HOST}/im"}
+    text = written("docker", "hosts.toml", **told)
+    assert f"/certs.d/{registry or HOST}/hosts.toml\n" in text
+    hosts, here = tomllib.loads(text), f"https://{HOST}"
+    expected = (f"{here}/repository/im/v2", True) if registry else (here, False)
+    assert (hosts["server"], hosts.get("override_path", False)) == expected
 
 
 def test_images_below_a_path_are_for_containerd_alone() -> None:
@@ -140,8 +238,10 @@ def test_npm(tmp_path: Path) -> None:
     assert scoped["npmScopes"]["team"]["npmRegistryServer"] == f"{ORIGIN}/repository/{ODD}/"
 
 
-def test_cargo(tmp_path: Path) -> None:
-    """cargo asks the index that it names for a crate that nothing here has."""
+@pytest.mark.parametrize(("file", "more"), [(".cargo/config.toml", ()), ("c.x.toml", ("--config", "c.x.toml"))])
+def test_cargo(tmp_path: Path, file: str, more: tuple[str, ...]) -> None:
+    """As cargo's own file or beside it, as `artifactapi run` says: it asks the index that is named there for a crate
+    that nothing here has."""
     text = written("cargo", "config.toml", access="team")
     assert tomllib.loads(text)["source"]["crates-io"]["replace-with"] == ODD
     assert tomllib.loads(text)["registries"][ODD]["credential-provider"] == "cargo:token"
@@ -150,10 +250,8 @@ def test_cargo(tmp_path: Path) -> None:
     (package / ".cargo").mkdir()
     (package / "src/lib.rs").touch()
     (package / "Cargo.toml").write_text('[package]\nname="p"\nversion="0.1.0"\n[dependencies]\nabsent="1"\n')
-    (package / ".cargo/config.toml").write_text(
-        written("cargo", "config.toml", origin="http://127.0.0.1:9", name="c.x")
-    )
-    command = [require("cargo"), "generate-lockfile", "--config", "net.retry=0"]
+    (package / file).write_text(written("cargo", "config.toml", origin="http://127.0.0.1:9", name="c.x"))
+    command = [require("cargo"), "generate-lockfile", "--config", "net.retry=0", *more]
     done = subprocess.run(command, cwd=package, capture_output=True, text=True, timeout=60, check=False)
     assert "127.0.0.1:9" in done.stderr, done.stderr
     assert "c.x" in done.stderr
@@ -201,7 +299,7 @@ def test_gem_and_terraform_read_it(tmp_path: Path) -> None:
     file.write_text(written("rubygems", ".gemrc", name="gems", origin="http://127.0.0.1:9"))
     told = run([require("gem"), "sources", "--list", "--config-file", str(file)], tmp_path / "home")
     assert told.split()[-1] == "http://127.0.0.1:9/repository/gems/"
-    rc = tmp_path / ".terraformrc"
+    rc = tmp_path / "tf.tfrc"
     rc.write_text(written("terraform", ".terraformrc", name="tf", origin="https://127.0.0.1:9", access="team"))
     told = run(
         ["env", f"TF_CLI_CONFIG_FILE={rc}", "CHECKPOINT_DISABLE=1", require("terraform"), "version"], tmp_path / "t"
@@ -221,6 +319,7 @@ def test_gem_and_terraform_read_it(tmp_path: Path) -> None:
         {"components": "main\tx"},
         {"scope": "a/b"},
         {"registry": 'x"y'},
+        {"trusted": "no"},
         {"path": "a" * 201},
         {"other": "x"},
     ],
@@ -230,6 +329,12 @@ def test_options_that_are_none(given: dict[str, str]) -> None:
     with pytest.raises(Invalid) as caught:
         options(given)
     assert list(caught.value.fields) == list(given)
+
+
+def test_a_key_is_not_beside_trust() -> None:
+    with pytest.raises(Invalid) as caught:
+        options({"key": "/k", "trusted": "yes"})
+    assert list(caught.value.fields) == ["trusted"]
 
 
 def test_a_virtual_answers_for_what_its_members_serve() -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,6 +24,18 @@ def node(tmp_path: Path, database_url: str, redis_url: str, upstream: Upstream) 
         yield found
 
 
+def test_the_repositories_that_there_are_files_for(node: Node) -> None:
+    """Those that one may read, each with where its files are listed."""
+    assert node.get("/setup/", Host="one.example.org:8080").get_json() == {
+        "repositories": [
+            {"repository": "alma", "package": "rpm", "url": "http://one.example.org:8080/setup/alma/"},
+        ]
+    }
+    listed = node.get("/setup/", **ADMIN).get_json()["repositories"]
+    assert [each["repository"] for each in listed] == ["alma", "inside"]
+    assert [node.get(each["url"], **ADMIN).status_code for each in listed] == [200, 200]
+
+
 def test_setup(node: Node) -> None:
     listed = node.get("/setup/alma/", Host="one.example.org:8080").get_json()
     assert listed == {
@@ -39,6 +53,8 @@ def test_setup(node: Node) -> None:
     assert node.get("/setup/alma/alma.repo?path=../x").status_code == 422
     assert node.get("/setup/alma/alma.repo?pth=x").status_code == 422
     assert node.get("/setup/alma/other").status_code == 404
+    assert node.get("/setup/alma/company.repo").text == node.get("/setup/alma/alma.repo").text
+    assert node.get("/setup/alma/alma.sources").status_code == 404
     for name, rest in itertools.product(("nowhere", "inside"), ("", "pip.conf")):
         assert node.get(f"/setup/{name}/{rest}").status_code == 401
         known = node.get(f"/setup/{name}/{rest}", **ADMIN).status_code
@@ -46,3 +62,16 @@ def test_setup(node: Node) -> None:
     text = node.get("/setup/inside/pip.conf", **ADMIN).text
     assert "://token:TOKEN@localhost/repository/inside/simple/" in text
     assert ADMIN["Authorization"].split()[1] not in text
+
+
+def test_the_readmes_examples_work_with_the_shipped_file(tmp_path: Path, database_url: str, redis_url: str) -> None:
+    """Whoever has typed the two commands types these next."""
+    root = Path(__file__).parents[2]
+    document, readme = json.loads((root / "remotes.json").read_text()), (root / "README.md").read_text()
+    files = re.findall(r"http://127\.0\.0\.1:8080(/setup/[^\s'`]*)", readme)
+    assert len(files) >= 3
+    with Node(tmp_path, database_url, redis_url, document).running() as node:
+        assert [path for path in files if node.get(path).status_code != 200] == []
+    fetched = re.findall(r"\$.*artifactapi prefetch (\S+)", readme)
+    assert fetched
+    assert set(fetched) <= {*document["remotes"], *document["virtuals"]}

@@ -113,7 +113,7 @@ def refuses_writes(index: PostgresIndex, name: str) -> None:
         lambda: publish(index.hosted, name, "b"),
         lambda: withdraw(index.hosted, name, "a"),
         lambda: index.flush(name),
-        lambda: index.used([(name, "a")], 1e10, 1.0),
+        lambda: index.used({(name, "a"): 1e10}, 1.0),
         lambda: index.record_list(name, "list", "root", [], 1, 0),
     ):
         with pytest.raises(StoreDown) as caught:

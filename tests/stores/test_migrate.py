@@ -191,7 +191,7 @@ def test_the_version_before_goes_on_serving_while_a_table_is_in_use_and_after(
         assert not migration.is_alive()
         serving.goes_on()
         index = PostgresIndex(empty_database_url)
-        index.used([("alpine", "1")], time.time() + 100, 1)
+        index.used({("alpine", "1"): time.time() + 100}, 1)
         [*_, last] = index.coldest(["alpine"], True, 100)
         assert last.path == "1"
         assert index.find("alpine", "1") == (0, entry())
@@ -229,7 +229,7 @@ def test_a_note_of_use_is_a_hot_update(database_url: str) -> None:
     index = PostgresIndex(database_url)
     for number in range(200):
         index.commit("alpine", str(number), str(number), entry(), 0, lambda: True)
-    index.used([("alpine", str(number)) for number in range(0, 200, 10)], time.time() + 100, 1)
+    index.used({("alpine", str(number)): time.time() + 100 for number in range(0, 200, 10)}, 1)
     index.close()
     counts = "SELECT n_tup_upd, n_tup_hot_upd FROM pg_stat_user_tables WHERE relname = 'entries'"
     with psycopg.connect(database_url, autocommit=True) as connection:

@@ -129,7 +129,7 @@ class TestPostgres:
                 lambda: publish(index.hosted, "alpine", "a"),
                 lambda: withdraw(index.hosted, "alpine", "a"),
                 lambda: index.restore([]),
-                lambda: index.used([("alpine", "a")], 1e10, 1.0),
+                lambda: index.used({("alpine", "a"): 1e10}, 1.0),
                 index.footprint,
                 lambda: index.coldest(["alpine"], False, 1),
                 lambda: index.referring(entry().digest),

@@ -347,6 +347,7 @@ class TestDescribe:
         put(hosted, "a")
         switch(hosted, 1, built("index"))
         assert hosted.undescribed("team") == []
+        assert [hosted.generated("team", path) for path in ("index", "a", "none")] == [True, False, False]
 
     def test_in_pages(self, hosted: Publications) -> None:
         for path in ("c", "a", "b", "x" * 300):

@@ -41,30 +41,40 @@ class TestUsed:
     def test_what_was_served_last_goes_last(self, index: Index, later: float) -> None:
         for key in ("a", "b#1", "b#2", "c"):
             record(index, key)
-        index.used([("alpine", "a"), ("alpine", "c"), ("alpine", "missing"), ("debian", "b#1")], later, 60)
-        index.used([("alpine", "c")], later + 61, 60)
+        index.used(
+            dict.fromkeys([("alpine", "a"), ("alpine", "c"), ("alpine", "missing"), ("debian", "b#1")], later), 60
+        )
+        index.used({("alpine", "c"): later + 61}, 60)
         assert cold(index)[-2:] == ["a", "c"]
         assert sorted(cold(index, limit=2)) == ["b#1", "b#2"]
-        index.used([], later, 60)
+        index.used({}, 60)
 
     def test_a_young_note_is_left_as_it_is(self, index: Index, later: float) -> None:
         for key in ("a", "b"):
             record(index, key)
-            index.used([("alpine", key)], later, 60)
+            index.used({("alpine", key): later}, 60)
             later += 1
-        index.used([("alpine", "a")], later + 50, 60)
+        index.used({("alpine", "a"): later + 50}, 60)
         assert cold(index) == ["a", "b"]
+
+    def test_each_is_of_its_own_time(self, index: Index, later: float) -> None:
+        for key in ("a", "b", "c"):
+            record(index, key)
+        index.used({("alpine", "c"): later, ("alpine", "a"): later + 2, ("alpine", "b"): later + 1}, 0)
+        assert cold(index) == ["c", "b", "a"]
+        index.used({("alpine", "b"): later - 5, ("alpine", "c"): later + 1.5}, 0)
+        assert cold(index) == ["b", "c", "a"], "what comes late takes nothing back"
 
     def test_a_commit_does_not_touch_it(self, index: Index, later: float) -> None:
         record(index, "a")
-        index.used([("alpine", "a")], later, 60)
+        index.used({("alpine", "a"): later}, 60)
         record(index, "b")
         record(index, "a", fence=2)
         assert cold(index) == ["b", "a"]
 
     def test_what_is_new_is_not_cold(self, index: Index, later: float) -> None:
         record(index, "old")
-        index.used([("alpine", "old")], later - 20_000, -(10**9))
+        index.used({("alpine", "old"): later - 20_000}, -(10**9))
         record(index, "new")
         assert cold(index) == ["old", "new"]
 
@@ -78,7 +88,7 @@ class TestUsed:
 
         def note(index: Index, order: list[str], step: float) -> None:
             for turn in range(8):
-                index.used([("alpine", key) for key in order], time.time() + 100 * turn + step, 1)
+                index.used({("alpine", key): time.time() + 100 * turn + step for key in order}, 1)
 
         def commit() -> None:
             for fence in range(2, 20):
@@ -103,7 +113,7 @@ class TestUsed:
             record(index, key)
         with psycopg.connect(database_url) as connection:
             connection.execute("UPDATE entries SET failures = 9 WHERE path = 'a'")
-            index.used([("alpine", "a"), ("alpine", "b")], later, 60)  # does not wait for the transaction
+            index.used({("alpine", "a"): later, ("alpine", "b"): later}, 60)  # does not wait for the transaction
         assert cold(index) == ["a", "b"]
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import ipaddress
 import json
+from dataclasses import replace
 
 import pytest
 
+from app import config
 from app.errors import BadRequest
 from app.web import client, handover
 
@@ -38,6 +40,40 @@ def test_the_address_of_a_client(peer: str, forwarded: str, address: str) -> Non
 def test_a_proxy_is_one_whatever_the_socket_calls_it() -> None:
     assert client.from_proxy({"REMOTE_ADDR": "::ffff:10.0.0.1"}, PROXIES)
     assert not client.from_proxy({"REMOTE_ADDR": "::ffff:203.0.113.9"}, PROXIES)
+
+
+# X-Forwarded-Proto, -Host, -Port, -Prefix -> the address by which Host a.example:8080 was asked
+ORIGINS: dict[tuple[str, ...], str] = {
+    ("", "", "", ""): "http://a.example:8080",
+    ("https", "b.example", "", "/art"): "https://b.example/art",
+    ("https", "b.example", "", "/x, /a/b-1.0/"): "https://b.example/a/b-1.0",
+    ("https", "", "444", ""): "https://a.example:444",
+    ("https", "b.example", "1, 444", ""): "https://b.example:444",
+    ("https", "b.example:8443", "444", ""): "https://b.example:8443",
+    ("https", "b.example", "443", "/"): "https://b.example",
+    ("http", "b.example", "80", ""): "http://b.example",
+    ("https", "b.example", "80", ""): "https://b.example",
+    ("https", "[::1]", "444", ""): "https://[::1]:444",
+    ("https", "b.example", "0", ""): "https://b.example",
+    ("https", "b.example", "70000", ""): "https://b.example",
+    ("https", "b.example", "4x", ""): "https://b.example",
+    ("", "b.example", "", "/../.."): "http://b.example",
+    ("", "b.example", "", "/a/./b"): "http://b.example",
+    ("", "b.example", "", "//evil.example"): "http://b.example",
+    ("", "b.example", "", '/"><script>'): "http://b.example",
+    ("", "b.example", "", "evil.example"): "http://b.example",
+    ("", "b.example", "", "/" + "a" * 600): "http://b.example",
+}
+
+
+@pytest.mark.parametrize("told", ORIGINS, ids=[" ".join(each)[:40] for each in ORIGINS])
+def test_the_address_that_documents_name(told: tuple[str, ...]) -> None:
+    names = ("PROTO", "HOST", "PORT", "PREFIX")
+    given = {f"HTTP_X_FORWARDED_{name}": value for name, value in zip(names, told, strict=True) if value}
+    environ = {"HTTP_HOST": "a.example:8080", "SERVER_NAME": "s", "SERVER_PORT": "80", **given}
+    behind = replace(config.from_environment({}), trusted_proxies=PROXIES)
+    assert client.origin({**environ, "REMOTE_ADDR": "10.0.0.1"}, behind) == ORIGINS[told]
+    assert client.origin({**environ, "REMOTE_ADDR": "203.0.113.9"}, behind) == "http://a.example:8080"
 
 
 def test_nobody_is_believed_by_default() -> None:

@@ -7,9 +7,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-from app.desk import GATHERED, written
+from app.desk import GATHERED, LONG, written
 from app.fills import spool
-from app.resource import HERE
+from app.fills.fill import TAIL, Fill
+from app.resource import HERE, Made
 
 WRITER = """
 import sys, time
@@ -45,4 +46,23 @@ def test_what_is_counted(tmp_path: Path) -> None:
         assert desk.page.heres == text.count(mark) == 5
         assert desk.page.digest.hexdigest() == hashlib.sha256(text).hexdigest()
         assert desk.page.spool.size == len(text)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_shown_is_given_where_it_is_long(tmp_path: Path) -> None:
+    """As it grows, but for its end, and all of it before it is stored; what is short, or not shown, to nobody."""
+    for shown, size, given in ((True, LONG, True), (True, LONG // 2, False), (False, LONG, False)):
+        fill = Fill("a")
+        with written(tmp_path, "a", 1) as desk:
+            desk.given(fill)
+            if shown:
+                desk.show(Made("text/plain", "X-Kept: 1"))
+            desk.write(b"x" * size)
+            told = fill.head and (fill.head.content_type, fill.head.length, fill.head.kept)
+            assert (told, fill.available) == (
+                (("text/plain", None, "X-Kept: 1"), size - TAIL) if given else (None, 0)
+            )
+            desk.write(b"y")
+            desk.ended(fill)
+            assert (fill.complete, fill.available) == (given, size + 1 if given else 0)
     assert list(tmp_path.iterdir()) == []

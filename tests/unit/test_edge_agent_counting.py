@@ -43,6 +43,21 @@ def test_lines_add_up_by_minute_and_bad_ones_are_counted() -> None:
     assert found.unreadable == 8
 
 
+def test_what_was_served_before_and_after_a_change_is_told_apart() -> None:
+    """Also within a minute, in which the index would know what it has now."""
+    old, new = "0a" * 32, "0b" * 32
+    told = [LINE.replace(b"a%20b", f"a%20b {digest}".encode()) for digest in (old, new, new)]
+    hits = Hits()
+    hits.add(counted(b"".join([LINE, *told])).rows.items())
+    assert hits.cut()
+    documents = [hits.reports[0].document()["hits"][number] for number in range(3)]
+    assert [(each["key"], each.get("digest"), each["requests"]) for each in documents] == [
+        ("a b", None, 1),
+        ("a b", old, 1),
+        ("a b", new, 2),
+    ]
+
+
 def test_the_log_from_its_end_then_on_in_whole_lines(tmp_path: Path) -> None:
     file = tmp_path / "edge.log"
     with pytest.raises(UnableError, match=r"edge\.log"):

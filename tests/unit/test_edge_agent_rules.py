@@ -84,6 +84,8 @@ def test_no_directory_no_lease(tmp_path: Path) -> None:
         (b"-1 alma a", None),
         (b"12 alma", None),
         (b"12 alma a b", None),
+        (b"12 alma a " + b"0f" * 32, Entry(12, "alma", hashed("a"))),
+        (b"12 alma a " + b"0f" * 32 + b" b", None),
         (b"", None),
     ],
 )

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from app import config
+from app.formats import FORMATS
 from app.hosting import HOSTED
 from app.resource import Kind, Repository
 from app.supervisor.greeting import greeting
@@ -37,6 +38,13 @@ HERE = "http://127.0.0.1:8080"
         ),
         ("apk", {"base_urls": ("https://h",)}, f"apk add --repository {HERE}/repository/r/PATH PACKAGE"),
         ("generic", {"base_urls": ("https://h",)}, f"curl -fLO {HERE}/repository/r/PATH"),
+        ("maven", {}, f"curl -fo r.xml {HERE}/setup/r/settings.xml && mvn -s r.xml verify"),
+        ("cargo", {}, f"curl -fo r.toml {HERE}/setup/r/config.toml && cargo fetch --config r.toml"),
+        (
+            "terraform",
+            {},
+            f"curl -fo r.tfrc {HERE}/setup/r/.terraformrc && TF_CLI_CONFIG_FILE=r.tfrc terraform init",
+        ),
     ],
     ids=str,
 )
@@ -44,6 +52,12 @@ def test_a_remotes_line(package: str, more: dict[str, Any], line: str) -> None:
     settings = config.from_environment({"AUTH": "open"})
     remote = Repository("r", Kind.REMOTE, package, **more)
     assert list(greeting(settings, [remote], "", 1.0))[-1] == f"  r: {line}"
+
+
+@pytest.mark.parametrize("package", sorted(FORMATS))
+def test_no_line_touches_a_file_of_the_users_own(package: str) -> None:
+    remote = Repository("r", Kind.REMOTE, package, base_urls=("https://h",))
+    assert "~" not in list(greeting(config.from_environment({"AUTH": "open"}), [remote], "", 1.0))[-1]
 
 
 def test_docker_names_the_host_that_clients_use() -> None:

@@ -132,7 +132,11 @@ def test_a_bad_document(text: str, line: str) -> None:
         ({"offline": 0}, "offline: 0 is not true or false"),
         ({"on_upstream_gone": "forget"}, "on_upstream_gone: must be one of: keep, drop"),
         ({"members": ["b"]}, "members: belongs to a virtual repository"),
-        ({"access": "Our Team"}, "access: not a project's name: 1 to 63 lower-case letters, digits and dashes"),
+        (
+            {"access": "Our Team"},
+            "access: not a project's name: 1 to 63 lower-case letters and digits, with dots, dashes, underscores "
+            "between",
+        ),
         ({"access": None}, "access: field may not be null"),
         (
             {"access": "public"},

@@ -164,6 +164,19 @@ def test_several_upstreams_keep_their_order_and_lose_their_last_slash(tmp_path: 
     assert found.remotes["r"].base_urls == ("http://b/x", "http://a", "http://[::1]:81/y")
 
 
+def test_a_base_url_may_be_the_document_that_clients_are_pointed_at(tmp_path: Path) -> None:
+    urls = ["http://a/v3/index.json", "http://b/index.json/", "http://c/index.yaml", "http://d/x"]
+    found = {
+        package: loaded(tmp_path, {"remotes": {"r": {"package": package, "base_urls": urls}}}).remotes["r"].base_urls
+        for package in ("nuget", "helm", "generic")
+    }
+    assert found == {
+        "nuget": ("http://a/v3", "http://b", "http://c/index.yaml", "http://d/x"),
+        "helm": ("http://a/v3/index.json", "http://b/index.json", "http://c", "http://d/x"),
+        "generic": ("http://a/v3/index.json", "http://b/index.json", "http://c/index.yaml", "http://d/x"),
+    }
+
+
 def test_a_local(tmp_path: Path) -> None:
     found = loaded(
         tmp_path, {"locals": {"l": {"overwrite": True, "verify_on_read": True, "description": "d"}, "m": {}}}

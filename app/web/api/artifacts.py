@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from marshmallow import Schema, fields, validate
+from marshmallow import Schema, ValidationError, fields, post_load, validate
 
 from app import paths
 from app.resource import Repository
@@ -21,6 +21,7 @@ from app.web.serve import address
 
 blueprint = Blueprint("artifacts", __name__, url_prefix="/api/v1/artifacts", description="what is stored")
 LONGEST = 8192  # characters of a path
+ALSO = {"remote": "repository", "search": "q"}  # other names of what one asks for
 SEARCH = 10.0  # seconds after which a page that is not full is one, too: several repositories are looked through
 
 
@@ -28,12 +29,23 @@ class ArtifactsQuery(Schema):
     """All that is stored and may be read, narrowed by whatever is given."""
 
     repository = RepositoryName(load_default="")
+    remote = RepositoryName(metadata={"description": "the same, as jobs call it"})
     package = Text(32, load_default="", metadata={"description": "of repositories of this package alone"})
     prefix = Text(LONGEST, load_default="", metadata={"description": "how the path begins"})
     q = Text(1000, load_default="", metadata={"description": "a part of the path"})
+    search = Text(1000, metadata={"description": "the same, as a repository's entries call it"})
     digest = Text(71, "(?:sha256:)?[0-9a-f]{64}", wants="a sha256 in hex")
     after = Text(LONGEST, load_default="", metadata=NEXT)
     limit = fields.Integer(load_default=100, validate=validate.Range(1, MOST))
+
+    @post_load
+    def _one_name(self, data: dict[str, Any], **_: Any) -> dict[str, Any]:
+        for other, name in ALSO.items():
+            value = data.pop(other, data[name])
+            if data[name] not in ("", value):
+                raise ValidationError(f"Another value than that of {name}, which is the same.", other)
+            data[name] = value
+        return data
 
 
 class ArtifactShown(EntryShown):
@@ -107,5 +119,6 @@ def _artifact(repository: Repository, found: Stored) -> dict[str, Any]:
         "path": found.path,
         "url": f"{address(repository)}/{paths.quote(found.path)}",
         "sha256": entry.digest,
+        "used": found.used,
         "gone": entry.gone or None,
     }

@@ -9,8 +9,7 @@ from flask import Response
 from marshmallow import Schema, ValidationError, fields, validates_schema
 
 from app.accounts import secrets
-from app.accounts.oidc import LIFETIME
-from app.accounts.people import LOGIN
+from app.accounts.people import EXCHANGED, LOGIN
 from app.accounts.rights import Principal
 from app.errors import BadRequest, Conflict, Forbidden, NotFound, Unauthorized
 from app.stores.accounts import AlreadyTaken, User
@@ -146,7 +145,7 @@ def exchange(given: dict[str, str]) -> Given:
     audit.note("login", user=f"{given['project']}/", detail="oidc")
     token, secret = node().accounts.exchange(given["token"], given["project"])
     audit.note("login", user=f"{given['project']}/{token.name}", detail="oidc")
-    return Given(secret, int(LIFETIME))
+    return Given(secret, int(EXCHANGED))
 
 
 @blueprint.post("/logout")

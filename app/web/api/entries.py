@@ -41,6 +41,7 @@ class EntryShown(Schema):
     content_type = fields.String(required=True)
     fetched = Moment(required=True, metadata={"description": "published, in a local repository"})
     checked = Moment(required=True)
+    used = Moment(required=True, metadata={"description": "served last, as eviction goes by it"})
     gone = fields.Integer(required=True, allow_none=True, metadata={"description": "upstream's status, if not 200"})
 
 
@@ -68,7 +69,7 @@ def entries(given: dict[str, Any], name: str) -> dict[str, Any]:
 def _found(name: str, given: dict[str, Any]) -> dict[str, Any]:
     browse, limit = node().shelf.catalog.index.browse, given["limit"]
     found = browse.search(name, given["search"], given["prefix"], given["after"], limit)
-    return _told([(each.path, each.entry) for each in found], [], following(found, limit, "path"))
+    return _told([(each.path, each.entry, each.used) for each in found], [], following(found, limit, "path"))
 
 
 def _in_folder(name: str, given: dict[str, Any]) -> dict[str, Any]:
@@ -77,18 +78,18 @@ def _in_folder(name: str, given: dict[str, Any]) -> dict[str, Any]:
     plain = given["folder"].strip("/")
     folder = f"{plain}/" if plain else ""
     found = node().shelf.catalog.index.hosted.children(name, folder, given["after"], given["limit"])
-    files = [(folder + each.name, each.entry) for each in found if each.entry is not None]
+    files = [(folder + each.name, each.entry, each.used) for each in found if each.entry is not None]
     folders = [folder + each.name for each in found if each.entry is None]
     return _told(files, folders, following(found, given["limit"], "name"))
 
 
-def _told(files: Sequence[tuple[str, Entry]], folders: Sequence[str], after: str | None) -> dict[str, Any]:
+def _told(files: Sequence[tuple[str, Entry, float]], folders: Sequence[str], after: str | None) -> dict[str, Any]:
     return {"entries": [_listed(*each) for each in files], "folders": folders, "after": after}
 
 
-def _listed(path: str, entry: Entry) -> dict[str, Any]:
+def _listed(path: str, entry: Entry, used: float) -> dict[str, Any]:
     told = {key: getattr(entry, key) for key in ("size", "content_type", "fetched", "checked")}
-    return told | {"path": path, "sha256": entry.digest, "gone": entry.gone or None}
+    return told | {"path": path, "sha256": entry.digest, "used": used, "gone": entry.gone or None}
 
 
 @blueprint.delete("")

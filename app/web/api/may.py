@@ -14,6 +14,10 @@ from app.web.node import node
 BROWSING = frozenset({"read", "write", "admin"})
 TURN = 5.0  # seconds that a change of accounts waits for another
 ANOTHER = "this token may not do that: it takes one with the scope "
+NO_USER = (
+    "this is a user's own, and the token no user's: log in as one (POST /api/v1/auth/login), for whom an "
+    "administrator's token first makes the account (POST /api/v1/users)"
+)
 
 
 def require_browsing() -> Principal:
@@ -36,7 +40,7 @@ def require_user() -> Principal:
     """Somebody with an account; neither the administrator's own token nor a project's."""
     found = require_known()
     if not found.user:
-        raise Forbidden("this is a user's own: log in as one", code="not_a_user")
+        raise Forbidden(NO_USER, code="not_a_user")
     return found
 
 

@@ -12,7 +12,7 @@ from app.errors import Conflict, NotFound
 from app.stores.accounts import Member, User
 from app.web import audit
 from app.web.api import may
-from app.web.api.shapes import HIGHEST, Part
+from app.web.api.shapes import HIGHEST, Part, Text
 from app.web.auth import principal
 from app.web.documented import Blueprint
 from app.web.node import node
@@ -38,6 +38,10 @@ class MemberRole(Schema):
     role = Part(required=True)
 
 
+class NewMember(MemberRole):
+    email = Text(254, shortest=1, required=True)
+
+
 @blueprint.get("")
 @blueprint.asks(may.require_member, "name")
 @blueprint.response(200, Members)
@@ -53,8 +57,21 @@ def members(name: str) -> dict[str, Any]:
 @blueprint.response(200, MemberShown)
 def put_member(given: dict[str, str], name: str, who: str) -> Member:
     """Add somebody by their address, or give a member another role."""
+    return _put(given, name, who)
+
+
+@blueprint.post("")
+@blueprint.asks(may.require_owner, "name")
+@blueprint.arguments(NewMember)
+@blueprint.response(201, MemberShown)
+def add_member(given: dict[str, str], name: str) -> Member:
+    """The same, with the address in the body."""
+    return _put(given, name, given["email"])
+
+
+def _put(given: dict[str, str], name: str, who: str) -> Member:
     user, role = _found(_user(name, who)), Role[given["role"].upper()]
-    audit.note(detail=audit.told(given, "role"))
+    audit.note(detail=audit.told(given, "email", "role"))
     with may.turn():
         if role is not Role.OWNER:
             _another_owner(name, user.id)

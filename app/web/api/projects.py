@@ -21,12 +21,13 @@ blueprint = Blueprint("projects", __name__, url_prefix="/api/v1/projects", descr
 NAME = "<project:name>"
 ANYBODYS = "iss|aud|exp|iat|nbf"  # claims that every token of an issuer has, or can have
 NAMED = 10  # repositories in a message
-LISTED = ("name", "description", "created")
+LISTED = ("id", "name", "description", "created")
 
 
 class ProjectShown(Schema):
-    """`role` is the asker's own, null for an administrator who is no member."""
+    """`role` is the asker's own, null for an administrator who is no member; it is asked for by its name."""
 
+    id = fields.Integer(required=True)
     name = fields.String(required=True)
     description = fields.String(required=True)
     created = Moment(required=True)

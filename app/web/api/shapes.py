@@ -19,6 +19,7 @@ MOST = 1000  # of a page
 PLAIN = r"[^\x00-\x1f\x7f]*"
 EMAIL = r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63})*"  # HTML, 4.10.5.1.5
 NAMES = "1 to 63 letters, digits, dots, dashes, underscores"
+PROJECT_NAMES = "1 to 63 lower-case letters and digits, with dots, dashes, underscores between"
 NEXT = {"description": "what the page before gave as such"}
 SCOPE = rf"read|write|admin|(?:read|write):{REPOSITORY}"
 
@@ -58,7 +59,7 @@ class Password(fields.String):
 
 class ProjectName(Text):
     def __init__(self, **more: Any) -> None:
-        super().__init__(63, PROJECT, wants="1 to 63 lower-case letters, digits and dashes", shortest=1, **more)
+        super().__init__(63, PROJECT, wants=PROJECT_NAMES, shortest=1, **more)
 
 
 class RepositoryName(Text):

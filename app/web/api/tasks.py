@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from app import paths
 from app.errors import ArtifactError, BadRequest, Invalid
 from app.formats import FORMATS
+from app.formats.docker import DOCKER
 from app.prefetch.wanted import MOST, Lock, Task, Wanted
 from app.repositories.values import Pattern
 from app.resource import Ask, Repository
@@ -23,7 +24,18 @@ def made_of(repository: Repository, given: dict[str, Any]) -> Task:
         return _chosen(repository, given, members, platforms)
     if "lock" in given:
         return Task(_pinned(repository, given["lock"], platforms), members)
-    return Task([Wanted(path) for path in _served(repository, "paths", given["paths"])], members)
+    return Task(_served(repository, "paths", given["paths"], _meant(repository, platforms)), members)
+
+
+def _meant(repository: Repository, platforms: tuple[str, ...]) -> Callable[[str], Wanted]:
+    """How what somebody calls a path is read."""
+    if repository.package != DOCKER.name:
+        return Wanted
+    from app.prefetch import images
+
+    with _refusing("platforms"):
+        images.check(platforms)
+    return lambda text: images.asked(text, repository, platforms)
 
 
 def _chosen(
@@ -37,10 +49,10 @@ def _chosen(
     with _refusing("platforms"):
         images.check(platforms)
     if repository.package not in listings.LISTINGS:
-        reason = f"{repository.package} has no index that could be read: name paths"
+        reason = f'{repository.package} has no index that could be read: write "paths": ["<path>", ...] instead'
         raise Invalid("what is asked for is not valid: include_pattern", {"include_pattern": [reason]})
     found = _served(repository, "indexes", given["indexes"])
-    wanted = [listings.index(repository.package, path, pattern, platforms) for path in found]
+    wanted = [listings.index(repository.package, each.path, pattern, platforms) for each in found]
     return Task(wanted, members, pattern, platforms)
 
 
@@ -62,16 +74,18 @@ def _pinned(repository: Repository, lock: dict[str, str], platforms: tuple[str, 
     return found
 
 
-def _served(repository: Repository, name: str, given: Sequence[str]) -> list[str]:
+def _served(
+    repository: Repository, name: str, given: Sequence[str], meant: Callable[[str], Wanted] = Wanted
+) -> list[Wanted]:
     """Those paths, without slashes in front; Invalid that names each that would not be served."""
     known, wrong, found = FORMATS[repository.package], {}, []
     for number, text in enumerate(given):
         try:
-            path = paths.check(text.lstrip("/"))
-            known.resolve(repository, Ask("GET", repository.name, path))
-            found.append(path)
-        except ArtifactError as error:
-            wrong[f"{name}.{number}"] = [error.message]
+            wanted = meant(paths.check(text.lstrip("/")))
+            known.resolve(repository, Ask("GET", repository.name, wanted.path))
+            found.append(wanted)
+        except (ArtifactError, ValueError) as error:
+            wrong[f"{name}.{number}"] = [error.message if isinstance(error, ArtifactError) else str(error)]
             if len(wrong) == WRONG:
                 break
     if wrong:

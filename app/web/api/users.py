@@ -15,6 +15,7 @@ from app.web import audit
 from app.web.api.auth import Account
 from app.web.api.may import turn
 from app.web.api.shapes import HIGHEST, MOST, Email, Page, Password, Text, following
+from app.web.api.tokens import Tokens
 from app.web.auth import require_admin
 from app.web.documented import Blueprint
 from app.web.node import node
@@ -109,6 +110,18 @@ def drop(id: int) -> Response:
         _other_owners(id)
         node().accounts.store.drop_user(id)
     return Response(status=204)
+
+
+@blueprint.get(f"/{ID}/tokens")
+@blueprint.asks(require_admin)
+@blueprint.arguments(Page, location="query")
+@blueprint.response(200, Tokens)
+def tokens(page: dict[str, int], id: int) -> dict[str, Any]:
+    """A user's, without their secrets."""
+    store = node().accounts.store
+    _found(store.user(id))
+    found = store.tokens(id, **page)
+    return {"tokens": found, "after": following(found, page["limit"])}
 
 
 @blueprint.delete(f"/{ID}/tokens")
