@@ -11,7 +11,8 @@
     expired  lost    the old copy at once                                                     UPDATING
     expired  (HEAD)  conditional HEAD; unchanged: touch, else upstream's new head, not kept   REVALIDATED, EXPIRED
     missing  won     look again, then fill; its bytes reach the client as they arrive         MISS
-    missing  lost    join the running fill; HIT where it is whole, and only its record to come  JOINED, HIT
+    missing  lost    join the running fill                                                    JOINED
+    missing  lost    all bytes are here, and recorded within a MOMENT: like fresh             HIT
     missing  -       (index) not sent before it was read, if that is done within JUDGED seconds  MISS
     missing  -       404/410: 404, remembered for a short time; 401/403: 502, forgotten       NEGATIVE
     missing  (HEAD)  HEAD upstream; nothing stored, its Content-Length not trusted            MISS
@@ -40,7 +41,16 @@ from dataclasses import dataclass, replace
 
 from app import metrics
 from app.assembly import Assembly
-from app.errors import ArtifactError, NotFound, StoreDown, Unavailable, UpstreamDenied, UpstreamError, UpstreamLied
+from app.errors import (
+    ArtifactError,
+    Forbidden,
+    NotFound,
+    StoreDown,
+    Unavailable,
+    UpstreamDenied,
+    UpstreamError,
+    UpstreamLied,
+)
 from app.fetch import name_of, told_before
 from app.fills.fill import Fill, Stage
 from app.fills.spool import Head
@@ -52,6 +62,7 @@ from app.visit import Visits
 log = logging.getLogger(__name__)
 
 JUDGED = 1.0  # seconds that an index which nobody has yet may take to be read: a broken one is an error, not a 200
+MOMENT = 0.5  # seconds that who asks for what was just downloaded waits for its record
 PATIENCE = 5.0  # seconds that a client with a stored copy waits for upstream's newer one
 
 
@@ -108,6 +119,7 @@ class Engine:
         if not resource.among:
             return resource, self.get(ask, resource)
         silent: dict[str, ArtifactError] = {}
+        refused: Forbidden | None = None
         left: Sequence[Resource] = self.assembly.asked(resource)
         while left:
             each, *left = left
@@ -115,13 +127,16 @@ class Engine:
                 return replace(each, left_out=tuple(silent)), self.get(ask, each)
             except NotFound as error:
                 left = self.assembly.instead(each, error, left)
+            except Forbidden as error:  # by that member's patterns, and so in none of its lists
+                refused = refused or error
             except (UpstreamError, Unavailable) as error:
                 if each.repository.kind is not Kind.REMOTE or isinstance(error, StoreDown):
                     raise
                 silent[each.repository.name] = error
                 metrics.LEFT_OUT.labels(resource.repository.name, each.repository.name).inc()
                 left = self.assembly.instead(each, error, left)
-        raise next(iter(silent.values()), NotFound("no member has such a file", code="file_not_found"))
+        nowhere = refused or NotFound("no member has such a file", code="file_not_found")
+        raise next(iter(silent.values()), nowhere)
 
     def _get(self, ask: Ask, resource: Resource) -> Outcome:
         if resource.sources:
@@ -144,7 +159,7 @@ class Engine:
         """With no store to ask, a remote still answers: passed through, not recorded."""
         try:
             known = self.shelf.find(resource)
-            self.visits.fetch.upstreams.flushed(resource.repository, known.epoch)
+            self.visits.flushed(resource, known)
             return known
         except StoreDown:
             if resource.repository.kind is Kind.LOCAL:
@@ -165,8 +180,14 @@ class Engine:
             return self._missing(resource, known)
         running = self.flights.find(name_of(resource, known.epoch))
         if running is not None and running.head is not None and running.stage is not Stage.FAILED:
-            return Arriving(running, running.head, "JOINED")
+            return self._recorded(resource, running) or Arriving(running, running.head, "JOINED")
         return self._told(resource, known)
+
+    def _recorded(self, resource: Resource, fill: Fill) -> Served | None:
+        """What a download left that was over when it was joined; None where its record takes longer than a moment."""
+        if fill.stage in (Stage.WHOLE, Stage.SETTLED) and fill.wait_for(Stage.SETTLED, MOMENT) and fill.entry:
+            return self.shelf.serve(resource, fill.entry, "HIT")
+        return None
 
     def _board(self, resource: Resource, known: Known) -> tuple[Fill, bool]:
         return self.flights.board(name_of(resource, known.epoch), lambda fill: self.visits.run(fill, resource, known))
@@ -187,7 +208,9 @@ class Engine:
 
     def _missing(self, resource: Resource, known: Known) -> Outcome:
         fill, won = self._board(resource, known)
-        state = "MISS" if won else "HIT" if fill.stage in (Stage.WHOLE, Stage.SETTLED) else "JOINED"
+        if not won and (served := self._recorded(resource, fill)) is not None:
+            return served
+        state = "MISS" if won else "JOINED"
         fill.wait_for(Stage.SETTLED if resource.whole and not resource.sources else Stage.ARRIVING)
         if resource.whole and (fill.error is not None or fill.entry is not None):
             return self._settled(resource, fill, state)
@@ -220,7 +243,7 @@ class Engine:
         fill, won = self._board(resource, known)
         if (not won or not fill.wait_for(Stage.SETTLED, PATIENCE)) and fill.show(PATIENCE):
             return old
-        if isinstance(fill.error, NotFound | UpstreamDenied):
+        if isinstance(fill.error, NotFound | UpstreamDenied | Forbidden):
             raise fill.error
         fill.show(0)
         served = self.shelf.serve(resource, fill.entry, fill.state or "EXPIRED") if fill.entry else None

@@ -164,7 +164,8 @@ class _Environment(Schema):
     edge_token = _line(_read(values.token), "EDGE_TOKEN", None,
                        "a token of nginx's agent (artifactapi edge), for nothing else; unset leaves the admin token")
     trusted_proxies = _line(_read(values.networks), "TRUSTED_PROXIES", (),
-                            "networks whose X-Forwarded-* is believed, separated by commas", shown="-")
+                            "networks whose X-Forwarded-* is believed, separated by commas; proxies set or drop each",
+                            shown="-")
     log_format = _line(fields.String, "LOG_FORMAT", "json", "json or text, one line a request",
                        **_one_of("json", "text"))
     debug = _line(fields.Boolean, "DEBUG", False, "adds `detail` to errors",

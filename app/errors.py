@@ -156,6 +156,10 @@ class UpstreamLied(UpstreamError):
     code = "upstream_invalid"
 
 
+class UpstreamPage(UpstreamLied):
+    """An HTML page where there can be none: of a login, an error, a site that answers whatever is asked."""
+
+
 class UpstreamTimeout(UpstreamError):
     status, code = 504, "upstream_timeout"
 

@@ -107,6 +107,7 @@ class Evictor:
         self._collected = time.monotonic() - DAILY + HOURLY  # the first in an hour: a restart costs no walk
         self._hurried = time.monotonic() - HOURLY
         self._warned = False
+        self._behind = False  # the last round's time was over before its work
         self._ended = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -150,17 +151,26 @@ class Evictor:
 
     def _make_room(self, used: int, room: Room | None, full: bool, done: Round) -> None:
         if done.short:
-            if not full and self.limits.wanted(0, room) <= 0:  # room on the disk is wanted at once, whatever goes
-                done.waited = self.noted
-                self._ended.wait(done.waited)
+            if not (self._behind or full or self.limits.wanted(0, room) > 0):  # that is wanted at once, whatever goes
+                full = self._await_notes(done) and room is not None
             least = int(used * LOWER) if full else 0  # a quota, say, of which statvfs(3) knows nothing
             self._evict(self._goal(used, least, done), done)
         if not done.more and not self._ended.is_set():
             self._collect(full or self.limits.wanted(0, room) > 0, done)
+        self._behind = done.more
         futile = done.short and not (done.entries or done.garbage)
         if futile and not self._warned:
             log.warning("there is less room than the limits ask for, and nothing that can be evicted now")
         self._warned = futile
+
+    def _await_notes(self, done: Round) -> bool:
+        """Let others note what they served, until room on the disk is wanted; whether a download found none there."""
+        begun = time.monotonic()
+        self._rest(self.noted, watch=True)
+        done.waited = time.monotonic() - begun
+        found = spool.full.is_set()
+        spool.full.clear()
+        return found
 
     def _collect(self, hurried: bool, done: Round) -> None:
         """Remove garbage where that is due; STORAGE_MAX does not count it, so it is no help there."""

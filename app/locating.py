@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import urllib.parse
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from io import BytesIO
 from typing import BinaryIO
 
 from app import paths
-from app.errors import NotFound, StoreDown, UpstreamDenied, UpstreamLied
+from app.errors import ArtifactError, NotFound, StoreDown, UpstreamError, UpstreamLied, UpstreamPage
 from app.fetch import GONE
 from app.freshness import Freshness, judge
 from app.records import Records
@@ -24,6 +25,7 @@ from app.shelf import buffered
 Fetched = Callable[[Resource], tuple[Entry, bool]]
 Current = Callable[[Sequence[Resource]], list[Found]]
 
+UNKNOWING = frozenset({400, 405})  # what upstreams say of any path that they do not know, like an HTML page
 RECENT = 30.0  # seconds after which an index that does not name a file is asked about again
 
 
@@ -54,8 +56,8 @@ class Locating:
     def _found(self, resource: Resource, index: Resource) -> Located | None:
         try:
             entry, visited = self._entry(resource, index)
-        except (NotFound, UpstreamDenied) as error:
-            if index.blank is None or error.upstream_status not in GONE:
+        except (NotFound, UpstreamError) as error:
+            if index.blank is None or not self._has_none(index, error):
                 raise
             return _said(resource, BytesIO(index.blank.body))
         found = self._read(resource, entry)
@@ -64,6 +66,15 @@ class Locating:
             newer = self.current([index])[0].entry
             found = self._read(resource, newer) if newer is not None and newer.digest != entry.digest else None
         return found
+
+    def _has_none(self, index: Resource, error: ArtifactError) -> bool:
+        """Whether upstream has no such index: it says so, or answers as if it knew no such path and never had one."""
+        if error.upstream_status in GONE:
+            return True
+        if isinstance(error, UpstreamPage) or error.upstream_status in UNKNOWING:
+            with suppress(StoreDown):
+                return self.shelf.find(index).entry is None
+        return False
 
     def _entry(self, resource: Resource, index: Resource) -> tuple[Entry, bool]:
         """The index, and whether it took a visit; for what changes itself, as it is now."""

@@ -39,7 +39,7 @@ from app.assembly import (
     written_with,
 )
 from app.desk import Page, Written, written
-from app.errors import ArtifactError, NotFound, StoreDown, Unavailable, UpstreamError, UpstreamLied
+from app.errors import ArtifactError, Forbidden, NotFound, StoreDown, Unavailable, UpstreamError, UpstreamLied
 from app.fetch import Visit
 from app.freshness import NEGATIVE, REST_FIRST, dated_after, rested
 from app.records import Records
@@ -86,12 +86,13 @@ class Making:
         self._failures: dict[tuple[str, str], _Failure] = {}
 
     def run(self, visit: Visit) -> None:
-        """Settle the visit's fill. Raises UpstreamError, Unavailable, NotFound as if upstream had said it."""
+        """Settle the visit's fill. Raises UpstreamError, Unavailable, NotFound as if upstream had said it; Forbidden
+        where patterns refuse what it would be made of."""
         old, trial = visit.known.entry, _Trial()
         try:
             self._try(visit, trial)
-        except NotFound:
-            self._forget(visit, old)
+        except (NotFound, Forbidden) as error:
+            self._forget(visit, old, missing=isinstance(error, NotFound))
             raise
         except (UpstreamError, Unavailable) as error:
             if old is None or isinstance(error, StoreDown):
@@ -136,14 +137,15 @@ class Making:
             self._touch(visit, entry)
         visit.fill.settle(entry, "STALE" if late else "REVALIDATED")
 
-    def _forget(self, visit: Visit, old: Entry | None) -> None:
-        """There is no such document any more; that there is none is remembered only to spare the index a question:
-        whether it is so, the sources tell."""
+    def _forget(self, visit: Visit, old: Entry | None, *, missing: bool) -> None:
+        """There is no such document any more, or nobody may have it; that there is none is remembered only to spare
+        the index a question: whether it is so, the sources tell."""
         catalog, name, key = self.shelf.catalog, visit.repository, visit.resource.key
         with contextlib.suppress(StoreDown):
             if old is not None:
                 catalog.forget(name, key, visit.fence)
-        catalog.remember_missing(name, key, visit.known.epoch, 404, NEGATIVE)
+        if missing:
+            catalog.remember_missing(name, key, visit.known.epoch, 404, NEGATIVE)
 
     def _touch(self, visit: Visit, entry: Entry) -> None:
         self.records.touch(visit.resource, visit.known, entry)

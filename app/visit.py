@@ -66,7 +66,7 @@ class Visits:
             raise
 
     def _run(self, fill: Fill, resource: Resource, known: Known) -> None:
-        self.fetch.upstreams.flushed(resource.repository, known.epoch)
+        self.flushed(resource, known)
         held = self.turns.turn(fill, resource, known)
         if held is None:
             return
@@ -76,6 +76,11 @@ class Visits:
                 self._locked(fill, resource, known)
             finally:
                 held.release()
+
+    def flushed(self, resource: Resource, known: Known) -> None:
+        """What failed before a flush is tried again; what no index told is no epoch that one could have ended."""
+        if known.recorded:
+            self.fetch.upstreams.flushed(resource.repository, known.epoch)
 
     def _fetched(self, resource: Resource) -> tuple[Entry, bool]:
         """The entry of one file, filled as at a client's request; True if that took a visit."""

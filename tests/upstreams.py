@@ -88,7 +88,7 @@ class Upstream:
         seen = list(self.requests)
         return sum(path in (None, one.path) and method in (None, one.method) for one in seen)
 
-    def wait_for(self, path: str | None = None, method: str | None = None, n: int = 1, seconds: float = 10) -> None:
+    def wait_for(self, path: str | None = None, method: str | None = None, n: int = 1, seconds: float = 30) -> None:
         """Return once `n` such requests came in; AssertionError after `seconds`."""
         end = time.monotonic() + seconds
         while self.count(path, method) < n:

@@ -29,6 +29,7 @@ log = logging.getLogger(__name__)
 
 PAUSE, LONGEST = 0.0004, 0.04  # seconds between two reads or writes of a body: for each fill, at most
 SWITCH, LEAST, MOST = 0.0005, 0.005, 0.05  # seconds of the switch interval: for each fill, at least, at most
+LINGER = 0.2  # seconds to wait for a settled fill to be put away
 TAIL = 64 * 1024  # bytes withheld until the whole body is verified
 
 
@@ -189,7 +190,8 @@ class Flights:
 
     def board(self, name: str, work: Callable[[Fill], None]) -> tuple[Fill, bool]:
         """The running fill of that name, or a new one that runs `work` on a thread; True if it is new."""
-        with self._lock:
+        with self._idle:
+            self._idle.wait_for(lambda: not self._ending(name), LINGER)
             running = self._running.get(name)
             if running is not None and running.stage is not Stage.FAILED:
                 return running, False
@@ -200,6 +202,11 @@ class Flights:
         except RuntimeError:  # no more threads: nobody may wait for a fill that never runs
             self._fly(fill, _refused)
         return fill, True
+
+    def _ending(self, name: str) -> bool:
+        """Whether all that is left to its fill is to be put away: who comes now asks a new question."""
+        running = self._running.get(name)
+        return running is not None and running.stage is Stage.SETTLED and running.state != "UPDATING"
 
     def _fly(self, fill: Fill, work: Callable[[Fill], None]) -> None:
         try:

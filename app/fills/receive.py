@@ -10,7 +10,7 @@ from pathlib import Path
 from types import TracebackType
 
 from app import metrics
-from app.errors import UpstreamLied
+from app.errors import UpstreamLied, UpstreamPage
 from app.fills.checksums import Checksums
 from app.fills.fill import Fill
 from app.fills.spool import Head, Spool
@@ -48,12 +48,12 @@ def head_of(resource: Resource, download: Download) -> Head:
 
 
 def refuse_html(resource: Resource, headers: Mapping[str, str], start: bytes = b"") -> None:
-    """UpstreamLied where a login or error page comes for what cannot be HTML."""
+    """UpstreamPage where a login or error page comes for what cannot be HTML."""
     if resource.html:
         return
     declared = (headers.get("Content-Type") or "").partition(";")[0].strip().lower()
     if declared in ("text/html", "application/xhtml+xml") or _is_page(resource, start):
-        raise UpstreamLied("upstream answered with an HTML page instead of the file")
+        raise UpstreamPage("upstream answered with an HTML page instead of the file")
 
 
 def _markup(start: bytes) -> bytes:

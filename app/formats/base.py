@@ -82,13 +82,13 @@ FILE = rule(
     r"|zck|zip|zst)"
 )
 ANYTHING = rule(r".*", html=True)
-# Files whose first bytes are known, and never "<". Of a tar, an image of a disk and the like they can be anything;
-# and lists of XML are said to be packed by servers that unpack them on the way.
-_PACKED = re.compile(
-    r".*(?<!\.xml)\.(?:7z|adb|apk|appimage|bz2|conda|crate|crx|deb|drpm|egg|exe|gem|gz|jar|lz4|msi|nupkg|rpm|snap|sqlite"
-    r"|tbz2|tgz|txz|udeb|vsix|war|wasm|whl|xz|zck|zip|zst)",
-    re.DOTALL,
-)
+# Files whose first bytes are known, and never "<", by how their names end. Of a tar, an image of a disk and the like
+# they can be anything; and lists of XML are said to be packed by servers that unpack them on the way.
+_PACKED = frozenset({
+    "7z", "adb", "apk", "appimage", "bz2", "conda", "crate", "crx", "deb", "drpm", "egg", "exe", "gem", "gz", "jar",
+    "lz4", "msi", "nupkg", "rpm", "snap", "sqlite", "tbz2", "tgz", "txz", "udeb", "vsix", "war", "wasm", "whl", "xz",
+    "zck", "zip", "zst",
+})  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +116,7 @@ class PathRules(Format):
             ttl=repository.immutable_ttl if immutable else repository.mutable_ttl,
             expected=_digest(match),
             html=found.html,
-            packed=_PACKED.fullmatch(ask.path) is not None,
+            packed=_packed(ask.path),
             remember_missing=found.remember_missing,
             format=self,
             index=found.index,
@@ -151,6 +151,12 @@ class PathRules(Format):
 
 def _unset(repository: Repository) -> str:
     return "immutable_patterns" if repository.mutable_patterns else "patterns"
+
+
+def _packed(path: str) -> bool:
+    """Whether a file of that name never begins as markup; each hit asks this, so no pattern is tried on the path."""
+    name, dot, end = path.rpartition(".")
+    return end in _PACKED and dot != "" and not name.endswith(".xml")
 
 
 def matching(patterns: tuple[re.Pattern[str], ...], path: str) -> int | None:

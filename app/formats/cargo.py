@@ -14,6 +14,7 @@ Source: doc.rust-lang.org/cargo/reference, "Registry Index" and "Registry Web AP
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from collections.abc import Callable, Iterator, Sequence
@@ -26,6 +27,7 @@ from app.formats.base import PathRules, allows, rule
 from app.formats.json_strings import small
 from app.formats.queries import canonical
 from app.formats.virtual import made, merged
+from app.repository import patterned
 from app.resource import HERE, Ask, Desk, Digest, Found, Kind, Located, Made, Reading, Repository, Resource
 
 CONFIG = "config.json"
@@ -67,7 +69,8 @@ class _Cargo(PathRules):
         if usual := _USUAL.fullmatch(ask.path):
             crate = usual["crate"].lower()
             index = self._plain(repository, f"{prefix(crate)}/{crate}")
-            return made(self, repository, ask.path, ask.path, (index,), "cargo: the crate that the index lists")
+            said = "cargo: the crate that the index lists"
+            return made(self, repository, _as_allowed(repository, ask.path), ask.path, (index,), said)
         if ask.path == SEARCH:
             query = canonical(ask.query, _TEXTS, _NUMBERS)
             found = replace(found, key=f"{SEARCH}?{query}", query=query)
@@ -106,7 +109,10 @@ class _Cargo(PathRules):
         return Reading()
 
     def locate(self, resource: Resource, index: BinaryIO) -> Located | None:
-        """See Format; of upstream's config.json."""
+        """See Format; of upstream's config.json, or of an index file: what it lists without a digest in the path."""
+        if usual := _USUAL.fullmatch(resource.path):
+            listed = _listed(index, usual["version"], resource.package)
+            return None if listed is None else Located(resource.path, Digest("sha256", listed[1]))
         config, match = _config(index), _CRATE.fullmatch(resource.path)
         if match is None:
             api = config.get("api")
@@ -114,21 +120,21 @@ class _Cargo(PathRules):
         return Located(_download(config["dl"], match), Digest("sha256", match["digest"]))
 
     def lists(self, resource: Resource) -> Sequence[Resource]:
-        """See Format: none, for a crate's path says which bytes it has."""
-        return ()
+        """See Format: the index file, where the path does not say itself which bytes it has."""
+        return resource.sources if _USUAL.fullmatch(resource.path) else ()
 
     def needs(self, resource: Resource, found: Sequence[Found]) -> Sequence[Resource]:
         """See Format: of a crate, that under its digest."""
         usual = _USUAL.fullmatch(resource.path)
         if usual is None or len(found) > 1:
             return ()
-        for _, name, version, digest in _of(found[0], _versions):
-            if version == usual["version"] and normalised(name) == resource.package:
-                path = f"{SEARCH}/{name}/{version}/{digest}/download"
-                if not _CRATE.fullmatch(path):
-                    raise ValueError("the index lists a crate under no sha256")
-                return (self.resolve(resource.repository, Ask("GET", resource.repository.name, path)),)
-        raise NotFound("the index of upstream does not list this crate", upstream_status=404)
+        listed = _of(found[0], partial(_listed, version=usual["version"], package=resource.package))
+        if listed is None:
+            raise NotFound("the index of upstream does not list this crate", upstream_status=404)
+        path = f"{SEARCH}/{listed[0]}/{usual['version']}/{listed[1]}/download"
+        if not _CRATE.fullmatch(path):
+            raise ValueError("the index lists a crate under no sha256")
+        return (self.resolve(resource.repository, Ask("GET", resource.repository.name, path)),)
 
     def make(self, resource: Resource, found: Sequence[Found], desk: Desk) -> Made:
         """config.json with this server's addresses; a crate's lines, of the same version the first member's."""
@@ -182,6 +188,20 @@ def _of(found: Found, read: Callable[[BinaryIO], _Read]) -> _Read:
         return read(found.file)
     except ValueError as error:
         raise ValueError(f"{found.resource.repository.name}: {error}") from error
+
+
+def _listed(index: BinaryIO, version: str, package: str) -> tuple[str, str] | None:
+    """How a crate's index file writes its name for that version, and which sum it has."""
+    every = ((name, digest) for _, name, there, digest in _versions(index) if there == version)
+    return next((each for each in every if normalised(each[0]) == package), None)
+
+
+def _as_allowed(repository: Repository, path: str) -> str:
+    """The key of a crate that patterns have allowed: under other patterns nothing of it is stored, so that no copy
+    which they refuse is served while that is found out."""
+    if not repository.immutable_patterns:
+        return path
+    return f"{path}\x1f{hashlib.sha256(' '.join(patterned(repository)).encode()).hexdigest()[:16]}"
 
 
 def _crate(found: Found, desk: Desk) -> Made:

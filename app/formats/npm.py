@@ -82,7 +82,7 @@ class _Npm(PathRules):
     """Documents by what is asked for, tarballs as they are."""
 
     __slots__ = ()
-    edition = 2
+    edition = 3
 
     def resolve(self, repository: Repository, ask: Ask) -> Resource:
         """See Format. Raises NotFound for what no registry has."""

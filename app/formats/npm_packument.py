@@ -162,22 +162,23 @@ def _said(name: str, documents: Sequence[Document], chosen: Mapping[str, int]) -
 
 
 def _tags(documents: Sequence[Document], chosen: Mapping[str, int]) -> dict[str, Value]:
-    """Each tag as the first says that has it, and has it of a version that is there; but `latest`, which is what is
-    installed where nobody names a version, is the newest that any calls so, or has where that is hidden."""
+    """Each tag as the first says that has it, and has it of a version that is there; `latest`, which is what is
+    installed where nobody names a version, is there wherever a version is."""
     tags: dict[str, Value] = {}
     for each in documents:
-        said = each.fields(_TAGS)
-        there = {tag: version for tag, version in said.items() if _text(version) in chosen}
-        if _LATEST in said and _LATEST not in there:
-            releases = [version for version in each.versions if precedence(version)[1]] or each.versions
-            there |= _newest(*(Value(version, json.dumps(version)) for version in releases))
-        tags = {**there, **tags, **_newest(tags.get(_LATEST), there.get(_LATEST))}
-    return tags
+        for tag, version in each.fields(_TAGS).items():
+            if _text(version) in chosen:
+                tags.setdefault(tag, version)
+    return tags if _LATEST in tags else {**tags, **_newest(documents)}
 
 
-def _newest(*versions: Value | None) -> dict[str, Value]:
-    found = max(filter(None, versions), key=lambda each: precedence(_text(each)), default=None)
-    return {} if found is None else {_LATEST: found}
+def _newest(documents: Sequence[Document]) -> dict[str, Value]:
+    """The newest release that is left, else the newest version, of the first that has any: its order is what keeps
+    a stranger's from being taken instead."""
+    left = next((each.versions for each in documents if each.versions), ())
+    releases = [version for version in left if precedence(version)[1]] or left
+    found = max(releases, key=precedence, default=None)
+    return {} if found is None else {_LATEST: Value(found, json.dumps(found))}
 
 
 def _times(documents: Sequence[Document], chosen: Mapping[str, int]) -> dict[str, Value]:

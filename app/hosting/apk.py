@@ -60,7 +60,9 @@ class _Apk(PackageHost):
         """See Host."""
         directory, _, name = path.rpartition("/")
         known = directory.rpartition("/")[2] in ARCHITECTURES and name in (INDEX, key_name(build.repository))
-        index = _index(replace(build, scope=directory), iter(())) if known else ()
+        if not known or not self.untold(path, build.contents):
+            return None
+        index = _index(replace(build, scope=directory), iter(()))
         return next((each for each in index if each.path == path), None)
 
     def untold(self, path: str, contents: Contents) -> bool:

@@ -242,7 +242,7 @@ class Host:
 
     def blank(self, path: str, build: Build) -> Built | None:
         """The index file of that path (as a Format keys it) while nothing is published: clients are set up before the
-        first package. `build` is of no items."""
+        first package. None where it would not be true (untold()). `build` is of no items."""
         return None
 
     def untold(self, path: str, contents: Contents) -> bool:

@@ -100,7 +100,7 @@ class _Deb(PackageHost):
     def blank(self, path: str, build: Build) -> Built | None:
         """See Host. Not of a signed repository: apt takes no signed Release that lists nothing."""
         found = _HEAD.fullmatch(path)
-        if found is None or build.repository.signing.key:
+        if found is None or build.repository.signing.key or not self.untold(path, build.contents):
             return None
         return next((each for each in deb_index.blank(replace(build, scope=found[1])) if each.path == path), None)
 

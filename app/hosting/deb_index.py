@@ -6,8 +6,10 @@
     dists/<distribution>/InRelease, Release.gpg, Release.key                where there is a key
 
 A package for `all` stands in every architecture's index, and in binary-all: apt reads that one too, so that machines
-whose architecture has no package of its own find it. Where the last package went the lists stay, and are empty: apt
-takes a 404 for an error. SHA-256 alone: a second sum would need its own by-hash names.
+whose architecture has no package of its own find it. Where the very last package went the lists stay, and are empty:
+apt takes a 404 of Release for an error. A component or an architecture that goes before goes from Release, too: apt
+warns of it and goes on, and where each branch has its component there is no end of them. SHA-256 alone: a second sum
+would need its own by-hash names.
 
 Source: the wiki page DebianRepository/Format; apt, apt-pkg/deb/debmetaindex.cc; apt-secure(8).
 """
@@ -73,9 +75,8 @@ def written(build: Build) -> Iterator[Built]:
         if (component, arch) not in lists:
             lists[component, arch] = _List(build.scratch())
         lists[component, arch].add(_paragraph(item))
-    for names in _before(build):
-        if names not in lists:
-            lists[names] = _List(build.scratch())
+    if not lists:
+        lists = {names: _List(build.scratch()) for names in product(*_before(build.contents, build.scope))}
     for each in lists.values():
         each.flush()
     if lists:
@@ -84,13 +85,11 @@ def written(build: Build) -> Iterator[Built]:
 
 def require_room(contents: Contents, distribution: str, component: str, arch: str) -> None:
     """Conflict where a package of these would make a distribution of too many lists."""
-    directory = f"dists/{distribution}/"
-    if contents.find(f"{directory}{component}/binary-{arch}/Packages") is not None:
+    if contents.find(f"dists/{distribution}/{component}/binary-{arch}/Packages") is not None:
         return
-    components = {each.name for each in contents.children(directory) if each.entry is None}
-    lists = contents.children(f"{directory}{min(components)}") if components else ()
-    all_ = len(components | {f"{component}/"}) * len({each.name for each in lists} | {f"binary-{arch}/"})
-    if all_ > MOST:
+    components, architectures = _before(contents, distribution)
+    all_ = len({*components, component}) * len({*architectures, arch})
+    if all_ > MOST and next(iter(contents.items(distribution)), None) is not None:  # else all go with that package
         reason = f"{distribution} would have {all_} lists, one of each component for each architecture"
         raise Conflict(f"{reason}: {MOST} are the most", code="too_many_lists")
 
@@ -100,14 +99,14 @@ def blank(build: Build) -> Iterator[Built]:
     return _heads(build, _release(replace(build, now=0.0), [ALL], ["main"], []).encode())
 
 
-def _before(build: Build) -> Iterator[tuple[str, str]]:
-    """The lists of the edition that is there, as (component, architecture)."""
+def _before(contents: Contents, distribution: str) -> tuple[list[str], list[str]]:
+    """The components and the architectures of the edition that is there."""
     try:
-        with build.contents.open(f"dists/{build.scope}/Release") as file:
+        with contents.open(f"dists/{distribution}/Release") as file:
             said = dict(line.partition(": ")[::2] for line in file.read(HEAD).decode().splitlines())
     except NotFound:
-        return
-    yield from product(said.get("Components", "").split(), said.get("Architectures", "").split())
+        return [], []
+    return said.get("Components", "").split(), said.get("Architectures", "").split()
 
 
 def _paragraph(item: Item) -> str:

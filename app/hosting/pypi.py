@@ -101,7 +101,8 @@ class PyPI(Host):
 
     def blank(self, path: str, build: Build) -> Built | None:
         """See Host."""
-        return next((each for each in _root(()) if each.path == path), None)
+        found = next((each for each in _root(()) if each.path == path), None)  # small, and none but itself to make
+        return found if found is not None and self.untold(path, build.contents) else None
 
 
 HOST = PyPI()

@@ -10,6 +10,7 @@ Source: PEP 427, 440, 503, 625, 643; packaging.python.org, "Core metadata specif
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -27,6 +28,7 @@ from app.hosting import pypi_zip
 from app.hosting.archives import Limits, unpack
 
 LONGEST = 255  # characters of a file's name
+TAGS = 256  # of a wheel: its name has three lists, and whoever reads it makes every combination of them
 _METADATA = 2 << 20  # bytes of METADATA or PKG-INFO
 _LINES = 20_000  # of them before the description
 _FIELDS = 200  # of different names; there are about forty
@@ -63,8 +65,9 @@ def named(filename: str) -> Named:
     wheel = filename.endswith(".whl")
     try:
         if wheel:
-            project, version, build, tags = parse_wheel_filename(filename)
-            kind = f"{build} {sorted(map(str, tags))}"
+            tags = _tags(filename)
+            project, version, build, _ = parse_wheel_filename(filename)
+            kind = f"{build} {tags}"
         else:
             project, version = parse_sdist_filename(filename)
             kind = filename.rpartition(".")[2]
@@ -72,6 +75,14 @@ def named(filename: str) -> Named:
         return Named(canonicalize_name(project, validate=True), str(version), wheel, release, kind)
     except ValueError as error:
         raise _unnamed("has no name and version in it as PEP 427 and 625 write them") from error
+
+
+def _tags(filename: str) -> list[list[str]]:
+    """The three lists at a wheel's end; two that have the same in them make the same combinations."""
+    tags = [each.split(".") for each in filename.lower().removesuffix(".whl").split("-")[-3:]]
+    if math.prod(map(len, tags)) > TAGS:
+        raise _unnamed(f"stands for more than {TAGS} combinations of tags")
+    return [sorted(set(each)) for each in tags]
 
 
 def inside(path: Path, told: Named, filename: str) -> Said:

@@ -67,6 +67,8 @@ class RpmHost(Host):
         own = build.repository
         if own.signing.key or own.repodata_depth or not path.startswith("repodata/"):
             return None
+        if not self.untold(path, build.contents):
+            return None
         return next((each for each in rpm_index.built(build, build.scope) if each.path == path), None)
 
 

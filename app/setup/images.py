@@ -10,7 +10,7 @@ import urllib.parse
 from collections.abc import Iterator
 
 from app.formats.docker import HUB
-from app.repository import Repository
+from app.repository import Kind, Repository
 from app.setup.place import OPTIONS, Place, comment
 
 OF_HUB = "docker.io"  # what names of its images begin with, whatever its hosts are called
@@ -22,10 +22,11 @@ def hosts(place: Place) -> str:
     registry = _registry(place)
     # By an image's name here the repository stands in the name, and in a path it would stand a second time.
     server = [f'server = "{place.url}/v2"', "override_path = true"] if registry else [f'server = "{place.origin}"']
+    pushed = ["push"] if not registry and place.repository.kind is Kind.LOCAL else []
     lines = [
         f"# for /etc/containerd/certs.d/{registry or place.host}/hosts.toml",
         *server,
-        'capabilities = ["pull", "resolve"]',
+        f"capabilities = {json.dumps(['pull', 'resolve', *pushed])}",
         "[host]",
     ]
     return comment(place) + "\n".join(lines) + "\n"
@@ -59,17 +60,18 @@ def _registry(place: Place) -> str:
     """What images' names begin with that are to be pulled from here; "" where that is this server and nothing else.
 
     Of a virtual's members the first counts that stands for one: a later one's images would be looked for there."""
-    found = place.option("registry") or next(_stands_for(place.repository), "")
+    found = place.option("registry") or next(_stands_for(place.repository, place.known), "")
     return "" if found == place.host else found
 
 
-def _stands_for(repository: Repository) -> Iterator[str]:
-    """What it serves; else its upstream, where an image's name can begin so."""
+def _stands_for(repository: Repository, known: bool) -> Iterator[str]:
+    """What it serves; else its upstream, where an image's name can begin so. Strangers hear "" of one that is not
+    Docker Hub's: it may be inside."""
     yield from repository.serves
     for base in repository.base_urls[:1]:
         url = urllib.parse.urlsplit(base.lower())
         host = url.netloc.removesuffix({"https": ":443", "http": ":80"}.get(url.scheme, ""))
         if not url.path and OPTIONS["registry"][0].fullmatch(host):
-            yield OF_HUB if host in HUB else host
+            yield OF_HUB if host in HUB else host if known else ""
     for part in repository.parts:
-        yield from _stands_for(part)
+        yield from _stands_for(part, known)

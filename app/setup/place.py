@@ -36,12 +36,14 @@ LONGEST = 200  # characters of an option
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """`url` is the repository's own as the client reaches it, `origin` the server's; neither ends with a slash."""
+    """`url` is the repository's own as the client reaches it, `origin` the server's; neither ends with a slash.
+    `known`: whoever asks is somebody here, who may hear where the upstreams are."""
 
     repository: Repository
     url: str
     origin: str
     options: Mapping[str, str] = field(default_factory=dict)
+    known: bool = False
 
     @property
     def name(self) -> str:

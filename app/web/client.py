@@ -104,18 +104,16 @@ def origin(environ: Mapping[str, Any], settings: Settings) -> str:
     if not behind:
         return f"{scheme}://{host}"
     prefix = _forwarded(environ, "PREFIX").rstrip("/")
-    return f"{scheme}://{_ported(environ, scheme, host)}{prefix if PREFIX.fullmatch(prefix) else ''}"
+    return f"{scheme}://{_ported(environ, host)}{prefix if PREFIX.fullmatch(prefix) else ''}"
 
 
-def _ported(environ: Mapping[str, Any], scheme: str, host: str) -> str:
-    """With X-Forwarded-Port where X-Forwarded-Host says none. The other scheme's default is that of a proxy between,
-    which does not know of the TLS before it."""
+def _ported(environ: Mapping[str, Any], host: str) -> str:
+    """With X-Forwarded-Port where the host has none: it is the proxy's own, and the client may have come by another,
+    which leads there. The other scheme's default is a proxy's in between, which knows of no TLS before it."""
     told = _forwarded(environ, "PORT")
-    if PORT.search(_forwarded(environ, "HOST")) or not DIGITS.fullmatch(told) or not 0 < int(told) < 1 << 16:
+    if PORT.search(host) or not DIGITS.fullmatch(told) or not 0 < int(told) < 1 << 16:
         return host
-    if int(told) in DEFAULT_PORTS.values():
-        return PORT.sub("", host) if int(told) == DEFAULT_PORTS[scheme] else host
-    return f"{PORT.sub('', host)}:{int(told)}"
+    return host if int(told) in DEFAULT_PORTS.values() else f"{host}:{int(told)}"
 
 
 def _forwarded(environ: Mapping[str, Any], name: str) -> str:

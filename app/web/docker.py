@@ -55,11 +55,12 @@ WRITING = ["PUT", "POST", "PATCH", "DELETE"]
 SHOWN = 100  # characters of what a client wrote in a message
 # Of a User-Agent: clients that take a challenge from a 401 of /v2/ alone, and after a 200 never send credentials.
 # They are Docker's daemon and command line; go-containerregistry (crane, ko, cosign), whose question may have
-# just its user's name (kaniko) or Go's own, as that of a registry that proxies; Helm and oras, when they log in.
+# just its user's name (kaniko) or Go's own, as that of a registry that proxies; Helm and oras, when they log in;
+# Renovate, which takes a 200 for a registry without a login.
 # What is made of containers/image reads the challenge of a 200; containerd and others answer the 401 of what they
 # are after.
 ASKED_BY_401 = frozenset(
-    {"docker", "Docker-Client", "go-containerregistry", "kaniko", "Go-http-client", "Helm", "oras"}
+    {"docker", "Docker-Client", "go-containerregistry", "kaniko", "Go-http-client", "Helm", "oras", "RenovateBot"}
 )
 
 blueprint = Blueprint("docker", __name__)

@@ -15,7 +15,6 @@ from app.errors import (
     BadRequest,
     Conflict,
     MethodNotAllowed,
-    Moved,
     NotFound,
     PreconditionFailed,
     StoreDown,
@@ -42,6 +41,7 @@ from app.web.target import Target
 PREFIX = "/api/v1/local"
 CHANGING = ("PUT", "POST", "PATCH", "DELETE")
 EMPTY = 946684800.0  # unix seconds, of an index of nothing: clients ask by date for a newer one
+BROWSED = ("text/html", "application/xhtml+xml")  # in every browser's Accept; Java's own client names the first, too
 blueprint = Blueprint("local", __name__, url_prefix=PREFIX)
 
 
@@ -50,14 +50,26 @@ def file(rest: str) -> Response:
     if request.method not in ("GET", "HEAD"):
         about("", "", route="api")
         require_known()
-    found = target()
+    found = _asked()
     if request.method in ("GET", "HEAD"):
         return get(found.ask, found.repository)
     return change(found.ask, found.repository)
 
 
 def target() -> Target:
-    """What the present request is about."""
+    """What the present request is about, once it is to read."""
+    found = _asked()
+    return replace(found, ask=placed(found.ask, found.repository))
+
+
+def placed(ask: Ask, source: Repository) -> Ask:
+    """With the path at which a local repository keeps what is sent to that one; as it is for any other."""
+    if source.kind is not Kind.LOCAL:
+        return ask
+    return replace(ask, path=host(source.package).stored(ask.path, request.args.to_dict()))
+
+
+def _asked() -> Target:
     ask = about(*client.within(request.environ, PREFIX), route="api")
     found = readable(ask.repository)
     if found.kind is not Kind.LOCAL:
@@ -68,7 +80,7 @@ def target() -> Target:
 def get(ask: Ask, source: Repository) -> Response:
     """A page that the host computes, the file of that path, or what is in that directory."""
     known = host(source.package)
-    ask = replace(ask, path=known.stored(ask.path, request.args.to_dict()), address=address(source))
+    ask = replace(placed(ask, source), address=address(source))
     ask = replace(ask, user=principal().name) if known.personal(ask.path) else ask
     page = known.page(ask, inside(source), ask.address)
     if page is None:
@@ -83,21 +95,26 @@ def get(ask: Ask, source: Repository) -> Response:
 
 
 def _instead(ask: Ask, source: Repository) -> Page | None:
-    """What is told where no such file is: an empty index, a directory; Moved to one, NotFound."""
+    """What is told where no such file is: an empty index, a directory, to people where one is; NotFound."""
     if (page := _blank(ask, source)) is not None:
         return page
     if not ask.path or ask.path.endswith("/"):
         return listing(ask, inside(source), ask.address)
     plain = ask.route != "v2" and FORMATS[source.package].resolve(source, ask).key == ask.path
     if plain and inside(source).children(f"{ask.path}/", limit=1):
-        raise Moved(_slashed(ask))
+        return _slashed(ask)
     raise NotFound("no such file", code="file_not_found")
 
 
-def _slashed(ask: Ask) -> str:
-    """The directory, from where it was asked for without its slash; a name with a colon in it is no scheme."""
+def _slashed(ask: Ask) -> Page:
+    """The way to the directory that was asked for without its slash. For people alone: a program that follows would
+    save a page as the file, or hear that there is one. Not kept: a file of that name may be published."""
     name = paths.quote(ask.path.rpartition("/")[2])
-    return f"./{name}/?{ask.query}" if ask.query else f"./{name}/"
+    if not all(each in ask.headers.get("accept", "") for each in BROWSED):
+        raise NotFound(f"no such file; there is a directory {name}/", code="file_not_found")
+    to = f"./{name}/"  # a name with a colon in it is no scheme
+    headers = (("Location", f"{to}?{ask.query}" if ask.query else to), ("Cache-Control", "no-store"))
+    return Page(b"", "text/html; charset=utf-8", 302, headers)
 
 
 def _blank(ask: Ask, source: Repository) -> Page | None:
@@ -114,7 +131,7 @@ def _blank(ask: Ask, source: Repository) -> Page | None:
             now=EMPTY,
         )
         found = host(source.package).blank(resource.key, build)
-        if found is None or not host(source.package).untold(found.path, build.contents):
+        if found is None:
             return None
         body = found.body if isinstance(found.body, bytes) else found.body.read_bytes()
     dated = ("Last-Modified", formatdate(EMPTY, usegmt=True))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from flask import Blueprint, Response, request
 
 from app.errors import BadRequest, MethodNotAllowed
@@ -18,7 +20,7 @@ blueprint = Blueprint("remote", __name__, url_prefix=PREFIX)
 
 @blueprint.route("/<rest:rest>", methods=["GET", "HEAD"], provide_automatic_options=False)
 def get(rest: str) -> Response:
-    found = target()
+    found = _asked()
     if found.ask.method == "HEAD" and found.repository.kind is not Kind.LOCAL:
         raise MethodNotAllowed("HEAD of a remote is served under /repository/", ("GET",))
     if found.repository.kind is Kind.LOCAL:
@@ -27,7 +29,12 @@ def get(rest: str) -> Response:
 
 
 def target() -> Target:
-    """What the present request is about."""
+    """What the present request is about, once it is to read."""
+    found = _asked()
+    return replace(found, ask=local.placed(found.ask, found.repository))
+
+
+def _asked() -> Target:
     ask = about(*client.within(request.environ, PREFIX), route="api")
     return Target(ask, readable(ask.repository))
 

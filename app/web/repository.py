@@ -29,11 +29,11 @@ def get(rest: str) -> Response:
 
 
 def target() -> Target | None:
-    """What the present request is about; None for a page of this server's own."""
+    """What the present request is about, once it is to read; None for a page of this server's own."""
     ask = _asked()
     found = readable(ask.repository)
     own = docker.is_docker(found) and docker.is_own(docker.below(ask))
-    return None if own else Target(ask, found)
+    return None if own else Target(local.placed(ask, found), found)
 
 
 @blueprint.route("/<rest:rest>", methods=["PUT", "POST", "PATCH", "DELETE"], provide_automatic_options=False)

@@ -9,10 +9,10 @@ from flask import Response, request
 from marshmallow import Schema, fields
 
 from app import setup
-from app.errors import NotFound
+from app.errors import NotFound, StoreDown
 from app.setup.place import OPTIONS, Place, options
 from app.web import client
-from app.web.auth import readable, visible
+from app.web.auth import principal, readable, visible
 from app.web.documented import EITHER, Blueprint
 from app.web.node import about, node
 from app.web.serve import address
@@ -89,8 +89,8 @@ def file(given: dict[str, str], name: str, file: str) -> Response:
     if writer is None:
         raise NotFound(f"there is no such file: /setup/{name}/ lists those there are", code="file_not_found")
     response = Response(writer(place), content_type="text/plain; charset=utf-8")
-    response.headers["Cache-Control"] = "no-cache"
-    response.headers["Vary"] = "Host"
+    response.headers["Cache-Control"] = "private, no-cache" if place.known else "no-cache"
+    response.headers["Vary"] = "Host, Authorization"
     return response
 
 
@@ -99,4 +99,12 @@ def _place(name: str, given: dict[str, str] | None = None) -> Place:
     about(name, "")
     found = readable(name)
     origin = client.origin(request.environ, node().settings)
-    return Place(found, address(found), origin, options(given or {}))
+    return Place(found, address(found), origin, options(given or {}), _known())
+
+
+def _known() -> bool:
+    """Whether they are somebody here; public files are told where nobody can say so, too."""
+    try:
+        return principal().known
+    except StoreDown:
+        return False

@@ -101,6 +101,12 @@ class Ctr:
         kept = {each: self._bytes(each) for each in self("content", "ls", "--quiet").split()}
         return Held(digest, _config(digest, kept), kept)
 
+    def push_as(self, held: str, address: str, user: str) -> None:
+        """Push the platform that was pulled of an image, by the hosts.toml of the registry that `address` names."""
+        hosts = ("--hosts-dir", str(self._home / "hosts"))
+        more = ("--plain-http", "--platform", "linux/amd64", "--user", user)
+        self("images", "push", *more, *hosts, address, held)
+
     def _bytes(self, digest: str) -> bytes:
         place = self._home / "root/io.containerd.content.v1.content/blobs/sha256"
         return (place / digest.removeprefix("sha256:")).read_bytes()

@@ -54,7 +54,11 @@ def names(node: Stack, registries: dict[str, Registry], image_name: str, pushed:
 
 
 def setup(node: Stack, path: str) -> str:
-    with urllib.request.urlopen(f"{node.url}/setup/{path}", timeout=20) as answer:
+    """As somebody here: only they are told where an upstream is."""
+    headers = {"Authorization": f"Bearer {node.token}"}
+    with urllib.request.urlopen(
+        urllib.request.Request(f"{node.url}/setup/{path}", headers=headers), timeout=20
+    ) as answer:
         return str(answer.read().decode())
 
 
@@ -88,3 +92,15 @@ def test_containerd(
     (name,) = (each for each in names[repository] if each.startswith(f"{registry}/"))
     with containers.configured(registry, text), registries["hub"].front.stopped():
         containers.machine().pull_as(name).assert_same(pushed)
+
+
+def test_containerd_pushes_by_the_file_of_a_local(
+    node: Stack, names: dict[str, list[str]], containers: Containerd, pushed: Index
+) -> None:
+    text, (name, *_) = setup(node, "team/hosts.toml"), names["team"]
+    again = name.replace("/team/", "/team/again-")
+    with containers.configured(f"127.0.0.1:{node.port}", text):
+        machine = containers.machine()
+        machine.pull_as(name)
+        machine.push_as(name, again, f"ci:{node.token}")
+        containers.machine().pull_as(again)

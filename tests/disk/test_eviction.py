@@ -114,6 +114,7 @@ def test_a_use_of_a_moment_ago_counts(node: Node, upstream: Upstream, monkeypatc
     assert eviction.NOTED > usage.NOTED
     fetched(node, upstream, *NAMES)
     evictor = evictor_of(node, most=5 * SIZE)
+    evictor.noted = 0.01
     flush = node.app.extensions["artifactapi"].finish.usage.flush
     monkeypatch.setattr(evictor._ended, "wait", lambda seconds: flush())
     assert node.get("/repository/up/a").headers["X-Cache"] == "HIT"
@@ -129,19 +130,53 @@ def test_waiting_for_notes_is_no_work_to_rest_from(
     evictor.noted = eviction.NOTED
     now, rests = [time.monotonic()], []
 
-    def wait(seconds: float) -> None:
-        now[0] += seconds
-
     def rest(seconds: float, watch: bool) -> None:
-        rests.append(seconds)
-        evictor._ended.set()
+        rests.append((seconds, watch))
+        now[0] += seconds
+        if len(rests) > 1:
+            evictor._ended.set()
 
     monkeypatch.setattr(eviction, "time", SimpleNamespace(time=time.time, monotonic=lambda: now[0]))
-    monkeypatch.setattr(evictor._ended, "wait", wait)
     monkeypatch.setattr(evictor, "_rest", rest)
     evictor._run()
     assert len(entries(node)["up"]) == 4
-    assert rests == [eviction.EVERY]
+    assert rests == [(eviction.NOTED, True), (eviction.EVERY, True)]
+
+
+@pytest.mark.parametrize("low", [False, True])
+def test_a_disk_that_runs_full_waits_for_no_notes(
+    node: Node, upstream: Upstream, monkeypatch: pytest.MonkeyPatch, low: bool
+) -> None:
+    """Neither statvfs(3)'s word nor a download's, also where STORAGE_MAX is exceeded and notes are waited for."""
+    fetched(node, upstream, *NAMES)
+    evictor = evictor_of(node, most=5 * SIZE)
+    evictor.noted, waits = 3600.0, []
+
+    def wait(seconds: float) -> bool:
+        waits.append(seconds)
+        if len(waits) == 3 and not low:
+            spool.full.set()
+        return False
+
+    monkeypatch.setattr(evictor._ended, "wait", wait)
+    monkeypatch.setattr(evictor, "_low", lambda: low and len(waits) == 3)
+    assert evictor.round().entries == 2
+    assert waits == [eviction.LOOK] * 3
+    assert not spool.full.is_set(), "that room was made"
+
+
+def test_a_round_that_goes_on_waits_for_no_notes(
+    node: Node, upstream: Upstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fetched(node, upstream, *NAMES)
+    evictor, waits = evictor_of(node, most=5 * SIZE), []
+    monkeypatch.setattr(evictor, "_rest", lambda seconds, watch: waits.append(seconds))
+    monkeypatch.setattr(eviction, "ROUND", -1.0)
+    assert evictor.round().more
+    assert evictor.round().more
+    assert len(waits) == 1
+    monkeypatch.undo()
+    assert evictor.round().entries == 2
 
 
 def test_a_touch_above_the_limit_ends_five_percent_below(node: Node, upstream: Upstream) -> None:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from app import repositories
 from app.errors import Forbidden, NotFound
 from app.formats import FORMATS
 from app.formats.cargo import CONFIG
@@ -244,6 +247,90 @@ def test_a_crate_whose_digest_the_client_does_not_know(served: tuple[Node, Upstr
     odd = BytesIO(line("demo", "1.0.0", cksum="../x"))
     with pytest.raises(ValueError, match="no sha256"):
         CARGO.needs(usual, [Found(usual.sources[0], None, odd)])
+
+
+TOOLS = {name: Crate("tool", "1.0.0", name) for name in ("one", "two")}  # the same version of other bytes
+USUAL = "api/v1/crates/tool/1.0.0/download"
+
+
+@contextmanager
+def both(
+    root: Path, database_url: str, redis_url: str, **more: object
+) -> Iterator[tuple[Node, Mapping[str, Upstream], dict[str, Any]]]:
+    """A virtual of two registries, each of which keeps its crates itself; `more` are other keys of the first."""
+    servers = {name: Upstream() for name in TOOLS}
+    remotes: dict[str, dict[str, object]] = {
+        name: {"package": "cargo", "base_url": f"{each.url}/cargo"} for name, each in servers.items()
+    }
+    remotes["one"] |= more
+    known = {"remotes": remotes, "virtuals": {"all": {"package": "cargo", "members": list(TOOLS)}}}
+    try:
+        for name, server in servers.items():
+            publish(server, server, TOOLS[name], replace(TOOLS[name], name="late"), Crate("same", "1.0.0"))
+        with Node(root, database_url, redis_url, known).running() as node:
+            yield node, servers, known
+    finally:
+        for server in servers.values():
+            server.stop()
+
+
+def test_no_other_bytes_than_a_members_index_shows(tmp_path: Path, database_url: str, redis_url: str) -> None:
+    with both(tmp_path, database_url, redis_url) as (node, servers, _):
+        for name in ("tool", "late", "same"):
+            assert node.get(f"/repository/all/{in_index(name)}").data.startswith(b"{")
+        assert node.get(f"/repository/two/{USUAL}").data == TOOLS["two"].body, "and is stored"
+        servers["one"].status(404, "/crates/late/late-1.0.0.crate")
+        for _ in range(2):
+            assert node.get(f"/repository/all/{USUAL.replace('tool', 'late')}").status_code == 404, (
+                "its mirror lags behind its index"
+            )
+        servers["one"].stop()
+        for method in ("HEAD", "GET"):
+            assert node.ask(method, f"/repository/all/{USUAL}").status_code in (502, 503), method
+        assert node.get(f"/repository/all/{USUAL.replace('tool', 'same')}").data == Crate("same", "1.0.0").body
+        servers["one"].start()
+        node.clock.forward(301)
+        assert node.get(f"/repository/all/{USUAL}").data == TOOLS["one"].body
+
+
+def test_a_crate_that_patterns_have_come_to_refuse(tmp_path: Path, database_url: str, redis_url: str) -> None:
+    """Nobody has it from then on, however long it takes to find that out; of a virtual the next member's is there."""
+    with both(tmp_path, database_url, redis_url) as (node, servers, known):
+        url = f"/repository/one/{USUAL}"
+        assert node.get(url).data == TOOLS["one"].body
+        assert node.get(url).headers["X-Cache"] == "HIT"
+        known["remotes"]["one"]["immutable_patterns"] = ["/other/"]
+        (tmp_path / "remotes.json").write_text(json.dumps(known))
+        narrow = repositories.load(tmp_path / "remotes.json")
+        node.carrier.reload(narrow)
+        node.app.extensions["artifactapi"].repositories.filed = narrow
+        for _ in range(2):
+            assert node.get(url).status_code == 403
+        assert node.get(f"/repository/all/{USUAL}").data == TOOLS["two"].body
+        publish(servers["one"], servers["one"], Crate("own", "1.0.0"))
+        assert node.get(f"/repository/all/{USUAL.replace('tool', 'own')}").status_code == 403, (
+            "as where it knows its sum"
+        )
+        servers["one"].stop()
+        node.clock.forward(4000)
+        assert node.get(url).status_code == 403
+
+
+def test_a_crate_whose_new_digest_patterns_refuse(tmp_path: Path, database_url: str, redis_url: str) -> None:
+    """The copy of before goes, though its patterns are the same."""
+    cksum = json.loads(TOOLS["one"].line)["cksum"]
+    more = {"immutable_patterns": [f"/{cksum}/"], "cache": {"mutable_ttl": 100}}
+    with both(tmp_path, database_url, redis_url, **more) as (node, servers, _):
+        url = f"/repository/one/{USUAL}"
+        assert node.get(url).data == TOOLS["one"].body
+        node.idle()
+        publish(servers["one"], servers["one"], TOOLS["two"])
+        node.clock.forward(101)
+        for _ in range(2):
+            assert node.get(url).status_code == 403
+        servers["one"].stop()
+        node.clock.forward(101)
+        assert node.get(url).status_code == 403
 
 
 def test_crates_on_an_address_inside_are_not_asked_for(served: tuple[Node, Upstream, Upstream]) -> None:

@@ -337,6 +337,7 @@ METADATA = b"""<metadata><versioning><versions><version>1.0</version></versions>
 <snapshotVersion><extension>jar</extension><value>1.1-20261120.101010-2</value></snapshotVersion></snapshotVersions>
 </versioning></metadata>"""
 DOCUMENT = b'{"name":"a","versions":{"1.0.0":{"dist":{"tarball":"https://example.org/a.tgz"}}}}'
+CRATES = f'{{"name":"a","vers":"1.0.0","cksum":"{SHA256}"}}\n{{"name":"b","vers":"2.0.0","cksum":""}}'.encode()
 SHORT, LONG = "a/-/short.upstream.json", "a/-/full.upstream.json"
 BUILT = "g/a/1.1-SNAPSHOT/a-1.1-2026112"
 
@@ -360,6 +361,9 @@ BUILT = "g/a/1.1-SNAPSHOT/a-1.1-2026112"
         ("npm", "-/ping", [], b"", False),
         ("helm", f"charts/a/1.0.0/{SHA256[:16]}/a-1.0.0.tgz", ["index.yaml\x1fupstream"], b"entries: {}\n", False),
         ("cargo", f"api/v1/crates/a/1.0.0/{SHA256}/download", [], b"", False),
+        ("cargo", "api/v1/crates/A/1.0.0/download", ["1/a"], CRATES, True),
+        ("cargo", "api/v1/crates/a/2.0.0/download", ["1/a"], CRATES, False),
+        ("cargo", "api/v1/crates", [], b"", False),
         ("generic", "a.bin", [], b"", False),
     ],
 )

@@ -155,6 +155,7 @@ def test_a_bad_answer_is_a_502_and_the_stored_list_stays(served: tuple[Node, Ups
     upstream.put("/m/@v/list", b"v1.0.0\n")
     assert node.get("/repository/r/m/@v/list").status_code == 502
     assert node.get("/repository/r/m/@v/list").data == b"v1.0.0\n"
+    node.idle()
     upstream.put("/m/@v/list", b"<error/>\n")
     node.clock.forward(101)
     answer = node.get("/repository/r/m/@v/list")

@@ -131,7 +131,7 @@ def test_the_first_has_its_way_and_nothing_is_lost() -> None:
     two = document("2.0.0", "1.0.0", **{"dist-tags": {"latest": "2.0.0", "old": "2.0.0"}, "modified": "2"})
     found = written(one, two)
     assert list(found["versions"]) == ["1.0.0", "2.0.0"]
-    assert found["dist-tags"] == {"latest": "2.0.0", "old": "2.0.0"}
+    assert found["dist-tags"] == {"latest": "1.0.0", "old": "2.0.0"}
     assert (found["readme"], found["modified"]) == ("one", "2")
     assert written(document("1.0.0"))["versions"]["1.0.0"]["dist"]["tarball"] == f"{HERE}/tool/-/tool-1.0.0.tgz"
 
@@ -139,24 +139,38 @@ def test_the_first_has_its_way_and_nothing_is_lost() -> None:
 @pytest.mark.parametrize(
     ("latest", "chosen"),
     [
-        (("1.9.0", "1.10.0", "1.2.0"), "1.10.0"),
-        (("2.0.0-rc.2", "2.0.0-rc.10"), "2.0.0-rc.10"),
-        (("2.0.0", "2.0.0-rc.1"), "2.0.0"),
+        (("1.4.0", "99.0.0"), "1.4.0"),
+        (("2.0.0-rc.2", "2.0.0"), "2.0.0-rc.2"),
         (("1.0.0", "gone"), "1.0.0"),
-        (("gone", "1.0.0"), "1.0.0"),
-        (("1.0.0+b", "1.0.0+a"), "1.0.0+b"),
-        (("1.0.0", "9" * 5000), "1.0.0"),
+        (("gone", "1.0.0", "2.0.0"), "1.0.0"),
+        (("", "1.0.0"), "1.0.0"),
+        (("gone", "gone"), "0.1.0"),
+        (("", ""), "0.1.0"),
+        (("9" * 5000, "1.0.0"), "1.0.0"),
     ],
-    ids=["numbers", "pre-releases", "release", "not there", "nor there", "builds", "endless"],
+    ids=["a stranger's", "release", "not there", "nor there", "none", "all gone", "nobody", "endless"],
 )
-def test_latest_is_the_newest_that_any_member_calls_so(latest: tuple[str, ...], chosen: str) -> None:
+def test_latest_is_the_first_members(latest: tuple[str, ...], chosen: str) -> None:
+    """A stranger's higher one is not what is installed where nobody names a version."""
+
     def said(version: str) -> BinaryIO:
-        there = [] if version == "gone" or len(version) > 256 else [version]
-        return document(*there, "0.1.0", **{"dist-tags": {"latest": version, "next": version}})
+        there = [] if version in ("", "gone") or len(version) > 256 else [version]
+        tags = {"latest": version, "next": version} if version else {}
+        return document("0.1.0-rc.1", "0.1.0", "0.0.9", *there, **{"dist-tags": tags})
 
     found = written(*map(said, latest))["dist-tags"]
     assert found["latest"] == chosen
-    assert found["next"] == next(each for each in latest if each != "gone"), "of others the first that is there"
+    named = [each for each in latest if each not in ("", "gone") and len(each) < 256]
+    assert found.get("next") == next(iter(named), None), "of others the first that is there"
+
+
+def test_the_newest_of_what_is_left_is_the_first_members() -> None:
+    hidden = {"dist-tags": {"latest": "5.0.0"}}
+    assert (
+        written(document("1.3.0", "1.2.0", **hidden), document("99.0.0", **hidden))["dist-tags"]["latest"] == "1.3.0"
+    )
+    assert written(document(**hidden), document("2.0.0", **hidden))["dist-tags"]["latest"] == "2.0.0"
+    assert written(document(**hidden))["dist-tags"] == {}
 
 
 def test_what_a_members_patterns_refuse_is_in_no_merged_document() -> None:

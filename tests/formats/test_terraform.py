@@ -188,6 +188,38 @@ def test_a_registry_whose_discovery_leads_astray(tmp_path: Path, database_url: s
         assert node.get(f"/repository/r/{listed}").headers["X-Cache"] == "REVALIDATED"
 
 
+@pytest.mark.parametrize("status", [200, 400, 405])
+def test_an_upstream_that_has_no_discovery(tmp_path: Path, database_url: str, redis_url: str, status: int) -> None:
+    """Sites that answer any path that they do not know with a page, or as if it were asked wrongly; but a registry
+    that once said where it is has not forgotten it."""
+    discovery, listed = "/.well-known/terraform.json", "/repository/r/v1/providers/team/stone/versions"
+
+    def blurt() -> None:
+        upstream.put(discovery, b"<div>Sign in</div>", Content_Type="text/html")
+        if status != 200:
+            upstream.status(status, discovery)
+
+    with serving(tmp_path, database_url, redis_url, "terraform") as (node, upstream):
+        _offer(upstream)
+        blurt()
+        for _ in range(7):
+            assert node.get(listed).status_code == 200
+            assert node.get(f"/repository/r/{ONE}/archive/stone_1.0.0.zip").data == b"PK a provider"
+            node.clock.forward(101)
+        upstream.clear()
+        for body in (b"{", b"[]"):
+            upstream.put(discovery, body)
+            assert node.get(f"{listed.replace('stone', 'none')}").status_code == 502, body
+        upstream.put(discovery, b'{"providers.v1": "/api/v1/providers"}')
+        _offer(upstream, "/api")
+        assert node.get(f"{listed.replace('stone', 'none')}").status_code == 404
+        blurt()
+        upstream.status(404, "/v1/providers/team/stone/versions")
+        node.clock.forward(101)
+        assert node.get(listed).headers["X-Cache"] in ("EXPIRED", "REVALIDATED")
+        assert upstream.count("/api/v1/providers/team/stone/versions") == 1
+
+
 BROKEN: dict[str, dict[str, Any]] = {
     "no address": {"download_url": None},
     "no checksum": {"shasum": "abc"},

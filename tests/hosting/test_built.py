@@ -6,7 +6,7 @@ from __future__ import annotations
 import hashlib
 import io
 import itertools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from email.utils import formatdate
 from pathlib import Path
@@ -19,7 +19,7 @@ from marshmallow import ValidationError
 
 from app.errors import Conflict, NotFound, Unprocessable
 from app.formats import apk_signature
-from app.hosting import apk, deb, deb_index, rpm
+from app.hosting import apk, deb, deb_index, pypi, rpm
 from app.hosting.base import Build, Contents, Described, Host, Item
 from app.repositories.keys import LocalSchema
 from app.resource import Kind, Repository, Signing
@@ -110,6 +110,22 @@ def test_a_debs_index_is_the_same_for_the_same_packages(tmp_path: Path) -> None:
     assert {emptied[path] for path in plain if path.endswith("Packages")} == {b""}
 
 
+def test_a_component_and_an_architecture_go_with_their_last_package(tmp_path: Path) -> None:
+    """Where others stay: else a branch's component is built for ever, and in the end no other has room."""
+    repository = Repository("team", Kind.LOCAL, "deb")
+    packages = {
+        f"pool/s/main/{Debian('a').file}": Debian("a").body,
+        f"pool/s/branch/{Debian('b', arch='armhf').file}": Debian("b", arch="armhf").body,
+    }
+    found = items(deb.HOST, packages, tmp_path)
+    before = built(deb.HOST, repository, "s", found, tmp_path)
+    assert b"Architectures: amd64 armhf\nComponents: branch main\n" in before["dists/s/Release"]
+    left = [each for each in found if "/main/" in each.path]
+    after = built(deb.HOST, repository, "s", left, tmp_path, before)
+    assert b"Architectures: amd64\nComponents: main\n" in after["dists/s/Release"]
+    assert not any("branch" in path or "armhf" in path for path in after)
+
+
 @pytest.mark.parametrize(
     ("host", "scope", "path", "says"),
     [
@@ -130,16 +146,21 @@ def test_an_index_is_never_older_than_the_one_before(
         assert says(said) in edition[path].decode()
 
 
-class Lists(dict[str, tuple[str, ...]]):
-    """Contents of which the lists of one distribution are seen: component -> its architectures."""
+class Lists(Present):
+    """Contents of which one distribution's Release is seen, the lists that it names, and whether they are full."""
+
+    def __init__(self, components: str = "", architectures: str = "", *, full: bool = True) -> None:
+        super().__init__()
+        if components:
+            self["dists/s/Release"] = f"Components: {components}\nArchitectures: {architectures}\n".encode()
+        self.lists, self.full = set(itertools.product(components.split(), architectures.split())), full
 
     def find(self, path: str) -> object:
         _, _, component, arch, _ = path.split("/")
-        return arch.removeprefix("binary-") in self.get(component, ()) or None
+        return (component, arch.removeprefix("binary-")) in self.lists or None
 
-    def children(self, directory: str) -> list[Child]:
-        component = directory.removeprefix("dists/s/").rstrip("/")
-        return [Child(f"binary-{arch}/") for arch in self[component]] if component else [Child(f"{c}/") for c in self]
+    def items(self, scope: str) -> Iterator[str]:  # type: ignore[override]
+        return iter(("a",) if self.full else ())
 
 
 @pytest.mark.parametrize(
@@ -149,10 +170,49 @@ def test_a_distribution_has_only_so_many_lists(
     monkeypatch: pytest.MonkeyPatch, component: str, arch: str, fits: int
 ) -> None:
     monkeypatch.setattr(deb_index, "MOST", 12)
-    contents = cast(Contents, Lists({f"c{n}": ("a0", "a1", "a2") for n in range(3)}))
+    lists = "c0 c1 c2", "a0 a1 a2"
+    contents, emptied = cast(Contents, Lists(*lists)), cast(Contents, Lists(*lists, full=False))
     with nullcontext() if fits else pytest.raises(Conflict, match="16 lists"):
         deb_index.require_room(contents, "s", component, arch)
     deb_index.require_room(cast(Contents, Lists()), "s", component, arch)
+    deb_index.require_room(emptied, "s", component, arch)  # lists of nothing go with the next package
+
+
+class Published:
+    """Contents in which something is published, but nothing by these names."""
+
+    def scopes(self, limit: int) -> tuple[str, ...]:
+        return ("x86_64",)
+
+    def items(self, scope: str) -> Iterator[Item]:
+        return iter(())
+
+    def children(self, directory: str, limit: int) -> tuple[Child, ...]:
+        return ()
+
+
+@pytest.mark.parametrize(
+    ("host", "path"),
+    [
+        (apk.HOST, "mistyped/x86_64/APKINDEX.tar.gz"),
+        (deb.HOST, "dists/mistyped/Release"),
+        (rpm.HOST, "repodata/repomd.xml"),
+        (pypi.HOST, "simple/index.html"),
+    ],
+)
+def test_no_empty_index_is_made_that_is_not_told(
+    host: Host, path: str, keys: Keys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Anybody may ask for one, and apk's is packed and signed."""
+
+    def scratch() -> Path:
+        raise AssertionError
+
+    signing = Signing(keys.rsa) if host is apk.HOST else Signing()
+    contents = cast(Contents, Published())
+    assert (
+        host.blank(path, Build(Repository("t", Kind.LOCAL, signing=signing), "", (), contents, scratch, NOW)) is None
+    )
 
 
 @pytest.mark.parametrize(

@@ -207,6 +207,27 @@ def test_a_distribution_whose_last_package_went_stays_empty(
         client("install", "leaves")
 
 
+def test_a_component_whose_last_package_went_is_one_no_more(
+    hosted: Stack, machine: Callable[..., Apt], signed_by: str, distribution: str
+) -> None:
+    """A machine that has it in its sources goes on with the others, and has nothing of it left."""
+    base = f"{hosted.url}/repository/signed-deb"
+    stays, goes = Debian(f"stays-{distribution}"), Debian(f"goes-{distribution}")
+    client = machine(signed_by, base, f"{distribution} main branch")
+    for component, package in (("main", stays), ("branch", goes)):
+        assert ask("PUT", f"{base}/pool/{distribution}/{component}/{package.file}", package.body).status == 201
+    client("update")
+    assert ask("DELETE", f"{base}/pool/{distribution}/branch/{goes.file}").status == 204
+    client("update")
+    assert not any("branch" in name for name in client.lists())
+    with pytest.raises(CommandFailedError, match=goes.name):
+        client("install", goes.name)
+    client("install", stays.name)
+    assert ask("PUT", f"{base}/pool/{distribution}/branch/{goes.file}", goes.body).status == 201
+    client("update")
+    client("install", goes.name)
+
+
 GOOD = Debian("good")
 
 

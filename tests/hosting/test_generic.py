@@ -24,6 +24,8 @@ from app.hosting.base import Contents
 from app.hosting.listing import listing
 from app.resource import Ask
 from app.stores.publications import Child
+from tests.clients.commands import CommandFailedError, run
+from tests.conftest import require
 from tests.hosting.conftest import TOKEN
 from tests.stack import Stack, StackFactory, eventually
 
@@ -394,15 +396,19 @@ class TestListing:
         assert ask(hosted, "GET", f"{directory}/never/").status == 404
         assert ask(hosted, "GET", f"{directory}/never").status == 404
 
-    def test_a_directory_without_its_slash(self, hosted: Stack, directory: str) -> None:
+    def test_a_directory_without_its_slash(self, hosted: Stack, directory: str, tmp_path: Path) -> None:
+        """Which a browser is led to, and curl does not save as a file."""
+        accept = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
         for path, to in ((directory, f"{directory}/"), (f"{directory}/z?format=json", f"{directory}/z/?format=json")):
             for method in ("GET", "HEAD"):
-                moved = ask(hosted, method, path)
+                moved = ask(hosted, method, path, Accept=accept)
                 found = urljoin(f"http://x/repository/{path}", moved.headers["Location"])
-                assert (moved.status, found) == (301, f"http://x/repository/{to}")
+                assert (moved.status, found) == (302, f"http://x/repository/{to}")
         assert ask(hosted, "GET", f"{directory}/a").body == b"a"  # the file, where a directory is called so, too
         ask(hosted, "PUT", "generic/HTTP:1/x", b"x")  # 409 from the second run on
-        assert ask(hosted, "GET", "generic/HTTP:1").headers["Location"] == "./HTTP:1/"
+        assert ask(hosted, "GET", "generic/HTTP:1", Accept=accept).headers["Location"] == "./HTTP:1/"
+        with pytest.raises(CommandFailedError, match="404"):
+            run([require("curl"), "-fLsSO", f"{hosted.url}/repository/{directory}/z"], tmp_path)
 
     @pytest.mark.parametrize("package", ["rpm", "deb", "apk", "maven", "helm"])
     def test_other_packages_are_listed_too(self, hosted: Stack, package: str) -> None:

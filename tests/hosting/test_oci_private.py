@@ -112,7 +112,8 @@ def test_what_is_hidden_is_not_there(node: Node, outsider: Client) -> None:
             assert told[0] == told[1]
 
 
-# What each asks /v2/ with, as their sources have it (moby, go-containerregistry, kaniko, distribution, helm, oras).
+# What each asks /v2/ with, as their sources have it (moby, go-containerregistry, kaniko, distribution, helm, oras,
+# renovate).
 BY_401_ALONE = [
     "docker/28.2.2 go/go1.24.3 git-commit/45873be os/linux arch/amd64 UpstreamClient(Docker-Client/28.2.2)",
     "Docker-Client/28.2.2 (linux)",
@@ -122,6 +123,7 @@ BY_401_ALONE = [
     "Go-http-client/1.1",
     "Helm/3.18.0",
     "oras/1.2.3",
+    "RenovateBot/41.0.1 (https://github.com/renovatebot/renovate)",
 ]
 ANY_CHALLENGE = [
     "",

@@ -10,6 +10,8 @@ import zipfile
 import pytest
 import requests
 
+from app.errors import BadRequest
+from app.hosting import pypi_files, pypi_upload
 from tests.hosting import wheels
 from tests.hosting.wheels import AUTH, page, publish
 from tests.stack import Stack
@@ -115,3 +117,32 @@ def test_other_requests_are_refused(hosted: Stack) -> None:
         requests.delete(f"{url}/simple/", auth=AUTH, timeout=30),
     ]
     assert [each.status_code for each in answers] == [400, 404, 422, 400, 400, 400, 400, 405, 400]
+
+
+def test_a_wheels_name_stands_for_only_so_many_combinations(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever reads it makes them all, and a stranger who GETs it may have made it up: it is refused unread."""
+    numbers = ".".join(f"p{number}" for number in range(17))
+    most = pypi_files.named(f"a-1-{numbers.rpartition('.')[0]}-{numbers.rpartition('.')[0]}-any.whl")
+    assert (most.project, most.wheel) == ("a", True)
+    monkeypatch.setattr(pypi_files, "parse_wheel_filename", None)
+    for tags in (f"{numbers}-{numbers}-any", f"{numbers}-any-{numbers}", f"any-{numbers}-{numbers}"):
+        path = f"packages/a/a-1-{tags}.whl"
+        with pytest.raises(BadRequest, match="256 combinations"):
+            pypi_files.named(path.rpartition("/")[2])
+        assert pypi_upload.place(path) == path
+
+
+@pytest.mark.parametrize(
+    ("tags", "same"),
+    [
+        ("py2.py3-none-any", True),
+        ("PY3.py2-none-any", True),
+        ("py2.py3.py3-none-any", True),
+        ("py2-none-any", False),
+        ("py2.py3-none-linux_x86_64", False),
+        ("1-py2.py3-none-any", False),
+    ],
+)
+def test_wheels_of_the_same_tags_are_of_one_kind(tags: str, same: bool) -> None:
+    kinds = [pypi_files.named(f"a-1-{each}.whl").kind for each in ("py3.py2-none-any", tags)]
+    assert (kinds[0] == kinds[1]) is same

@@ -17,6 +17,7 @@ from tests.http.variant import NOBODY, without_storage, worker
 from tests.upstreams import Upstream
 
 FORMS = ["/repository", "/api/v1/remote", "/api/v1/local"]
+BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
 
 
 def test_every_form_publishes_reads_and_deletes(node: Node, upstream: Upstream) -> None:
@@ -152,9 +153,21 @@ def test_where_it_is_and_the_directory_that_it_is_in(node: Node) -> None:
         put = node.admin("PUT", f"{form}/again/some%20dir/a%2Bb", b"x")
         assert put.headers["Location"].endswith("/repository/again/some%20dir/a%2Bb")
         for query in ("", "?format=json"):
-            moved = node.get(f"{form}/again/some%20dir{query}")
-            assert (moved.status_code, moved.headers["Location"]) == (301, f"./some%20dir/{query}")
-        assert node.get(f"{form}/again/some").status_code == 404
+            moved = node.get(f"{form}/again/some%20dir{query}", Accept=BROWSER)
+            assert (moved.status_code, moved.headers["Location"]) == (302, f"./some%20dir/{query}")
+            assert moved.headers["Cache-Control"] == "no-store"  # a file of that name may come
+        assert node.get(f"{form}/again/some", Accept=BROWSER).status_code == 404
+
+
+@pytest.mark.parametrize("accept", ["", "*/*", "text/html, image/gif, image/jpeg, *; q=.2, */*; q=.2"])
+def test_a_directory_is_no_file_to_a_program(node: Node, accept: str) -> None:
+    """curl -f fails, and wget saves no page as the file; the last one is what Java asks with."""
+    assert node.admin("PUT", "/repository/team/release/x", b"x").status_code == 201
+    for form in FORMS:
+        for get in (node.get, node.head):
+            assert get(f"{form}/team/release", Accept=accept).status_code == 404
+        told = node.get(f"{form}/team/release", Accept=accept).get_json()
+        assert (told["error"], told["message"]) == ("file_not_found", "no such file; there is a directory release/")
 
 
 def test_an_empty_file(node: Node) -> None:

@@ -12,6 +12,7 @@ import pytest
 
 from app import sets
 from app.stores.redis import RedisMemory
+from tests.hosting.debian import Debian
 from tests.http.conftest import QUICK
 from tests.http.explained import Explainer
 from tests.http.images import OCI, digest, image
@@ -37,7 +38,8 @@ def remotes(remotes: dict[str, Any], upstream: Upstream) -> dict[str, Any]:
         "wary": {"package": "generic", "verify_on_read": True, **each},
         "off": {"package": "generic", "offline": True, **each},
     }
-    return {**remotes, "remotes": {**remotes["remotes"], **more}}
+    locals_ = {**remotes["locals"], "debs": {"package": "deb"}}
+    return {**remotes, "remotes": {**remotes["remotes"], **more}, "locals": locals_}
 
 
 @pytest.fixture
@@ -298,6 +300,18 @@ def test_damage_that_only_hashing_finds(explainer: Explainer, upstream: Upstream
 
 
 # -- local --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("form", ["/repository", "/api/v1/local", "/api/v1/remote"])
+def test_a_hosted_file_by_the_path_that_it_was_sent_to(explainer: Explainer, form: str) -> None:
+    """Which is not the one at which it is kept."""
+    node, path = explainer.node, f"{form}/debs/hello_1.0-1_amd64.deb"
+    assert node.admin("PUT", path, Debian("hello").body).status_code == 201
+    told, heard = explainer.document(path), explainer.upstream.count()
+    assert told["resource"]["key"] == "pool/stable/main/hello_1.0-1_amd64.deb"
+    explainer.holds(told, node.get(path), heard)
+    assert told["answer"]["served"] is True
+    assert explainer.document(f"{form}/debs/none_1.0-1_amd64.deb")["answer"]["served"] is False
 
 
 def test_hosted_files(explainer: Explainer) -> None:

@@ -99,6 +99,28 @@ def test_a_flush_ends_rests_and_open_breakers_on_every_node(
         assert here.ask(BOTH)[2] == body("both", "a", "b")
 
 
+def test_what_no_index_told_is_no_flush(here: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An epoch that is made up where no store answers ends nothing when the true one is known again."""
+    assert here.node.admin("PUT", "/cache/flush?remote=one").status_code == 200
+
+    def down(*_: object) -> NoReturn:
+        raise StoreDown("down")
+
+    here.one.stop()
+    with monkeypatch.context() as patch:
+        for catalog in (
+            here.node.carrier.engine.shelf.catalog,
+            here.node.app.extensions["artifactapi"].shelf.catalog,
+        ):
+            patch.setattr(catalog, "find", down)
+            patch.setattr(catalog, "look_again", down)
+        for number in range(6):
+            assert here.node.get(f"/repository/one/{number}").status_code in (502, 503)
+    assert here.node.get("/repository/one/late").status_code == 503, "its breaker is open"
+    assert here.node.admin("PUT", "/cache/flush?remote=one").status_code == 200
+    assert here.node.get("/repository/one/late").status_code == 502, "and a flush ends that"
+
+
 def test_a_silent_member_is_left_out_and_comes_back(here: Fleet) -> None:
     here.one.put("/base/pages/lib", b"a\n")
     here.two.put("/pages/lib", b"b\n")

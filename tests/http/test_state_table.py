@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -186,22 +185,22 @@ def test_missing_lost_joins(node: Node, upstream: Upstream) -> None:
     assert upstream.count() == 1
 
 
-def test_missing_lost_is_a_hit_where_only_the_record_is_to_come(
-    node: Node, upstream: Upstream, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("seconds", "state"), [(0.1, "HIT"), (2.0, "JOINED")], ids=["soon", "late"])
+def test_missing_lost_is_a_hit_where_all_is_here_and_recorded_soon(
+    node: Node, upstream: Upstream, monkeypatch: pytest.MonkeyPatch, seconds: float, state: str
 ) -> None:
-    """Who asks again for what it has just got asks for what is here, however long the disk takes to record it."""
+    """Who asks again for what it has just got asks for what is here, if the disk takes a little to record it."""
     upstream.put("/dir/a.txt", BODY)
-    gate, record = threading.Event(), FilesystemBlobs.adopt
+    record = FilesystemBlobs.adopt
 
     def slow(self: FilesystemBlobs, file: Path, digest: str) -> None:
-        assert gate.wait(30)
+        time.sleep(seconds)
         record(self, file, digest)
 
     monkeypatch.setattr(FilesystemBlobs, "adopt", slow)
-    first, again = node.get(A), node.get(A)
-    gate.set()
-    assert [(each.headers["X-Cache"], body(each)) for each in (first, again)] == [("MISS", BODY), ("HIT", BODY)]
-    assert again.headers["X-Artifact-Source"] == "cache"
+    replies = node.get(A), node.get(A), node.head(A)
+    assert [(each.headers["X-Cache"], body(each)) for each in replies[:2]] == [("MISS", BODY), (state, BODY)]
+    assert (replies[2].headers["X-Cache"], replies[2].headers["Content-Length"]) == (state, str(len(BODY)))
     assert upstream.count() == 1
 
 

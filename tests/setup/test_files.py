@@ -32,10 +32,10 @@ ORIGIN = "http://127.0.0.1:8080/pre'fix"  # and where PUBLIC_URL may be
 def place(
     package: str, name: str = ODD, origin: str = ORIGIN, given: Mapping[str, str] | None = None, **more: Any
 ) -> Place:
-    kind = more.pop("kind", Kind.REMOTE)
+    kind, known = more.pop("kind", Kind.REMOTE), more.pop("known", True)
     base = {"base_urls": ("https://up.example.org",)} if kind is Kind.REMOTE else {}
     repository = Repository(name, kind, package, **{**base, **more})
-    return Place(repository, f"{origin}/repository/{name}", origin, options(given or {}))
+    return Place(repository, f"{origin}/repository/{name}", origin, options(given or {}), known)
 
 
 def written(package: str, file: str, **more: Any) -> str:
@@ -158,6 +158,11 @@ HOST = "127.0.0.1:8080"
         ({"base_urls": ("http://up.example.org:5000",)}, "up.example.org:5000"),
         ({"base_urls": ("https://registry-1.docker.io",)}, "docker.io"),
         ({"base_urls": ("https://up.example.org/below",)}, ""),
+        ({"known": False}, ""),
+        ({"base_urls": ("https://registry-1.docker.io",), "known": False}, "docker.io"),
+        ({"serves": ("x.example.org",), "known": False}, "x.example.org"),
+        ({"kind": Kind.VIRTUAL, "parts": ("team", "quay", "hub"), "known": False}, ""),
+        ({"kind": Kind.VIRTUAL, "parts": ("team", "hub", "quay"), "known": False}, "docker.io"),
         ({"serves": ("docker.io", "x.example.org")}, "docker.io"),
         ({"serves": ("docker.io",), "given": {"registry": "quay.example.org"}}, "quay.example.org"),
         ({"serves": ("docker.io",), "given": {"registry": HOST}}, ""),
@@ -184,6 +189,8 @@ def test_images_are_asked_for_by_the_registrys_name_or_by_their_own_here(more: d
     hosts, here = tomllib.loads(text), f"https://{HOST}"
     expected = (f"{here}/repository/im/v2", True) if registry else (here, False)
     assert (hosts["server"], hosts.get("override_path", False)) == expected
+    pushed = ["push"] if told.get("kind") is Kind.LOCAL else []
+    assert hosts["capabilities"] == ["pull", "resolve", *pushed]
 
 
 def test_images_below_a_path_are_for_containerd_alone() -> None:

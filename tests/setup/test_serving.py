@@ -75,3 +75,18 @@ def test_the_readmes_examples_work_with_the_shipped_file(tmp_path: Path, databas
     fetched = re.findall(r"\$.*artifactapi prefetch (\S+)", readme)
     assert fetched
     assert set(fetched) <= {*document["remotes"], *document["virtuals"]}
+
+
+def test_where_an_upstream_is_strangers_are_not_told(
+    tmp_path: Path, database_url: str, redis_url: str, upstream: Upstream
+) -> None:
+    """Nor is what somebody is told kept for them."""
+    document = {"remotes": {"inner": {"package": "docker", "base_url": upstream.url}}}
+    host = upstream.url.partition("://")[2]
+    with Node(tmp_path, database_url, redis_url, document).running() as node:
+        for file, about in (("hosts.toml", "certs.d"), ("registries.conf", "location")):
+            stranger, known = (node.get(f"/setup/inner/{file}", **headers) for headers in ({}, ADMIN))
+            assert (host in stranger.text, about in stranger.text, host in known.text) == (False, True, True)
+            assert {each.headers["Vary"] for each in (stranger, known)} == {"Host, Authorization"}
+            assert known.headers["Cache-Control"] == "private, no-cache"
+            assert f'"{host}"' in node.get(f"/setup/inner/{file}?registry={host}").text or file == "hosts.toml"

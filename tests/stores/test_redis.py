@@ -184,14 +184,15 @@ def test_a_lock_that_lapsed_is_known_to_be_lost(redis_url: str, client: redis.Re
 
 def test_one_heartbeat_for_all_locks_and_none_without(redis_url: str) -> None:
     memory = RedisMemory(redis_url, lock_timeout=0.3)
-    before = threading.active_count()
+    before = set(threading.enumerate())
     locks = [memory.lock(str(number)) for number in range(5)]
-    assert threading.active_count() == before + 1
+    begun = set(threading.enumerate()) - before
+    assert [each.name for each in begun] == ["heartbeat"]
     for held in locks:
         assert held is not None
         held.release()
     deadline = time.monotonic() + 10
-    while threading.active_count() > before:
+    while begun & set(threading.enumerate()):
         assert time.monotonic() < deadline
         time.sleep(0.02)
     memory.close()

@@ -42,12 +42,15 @@ def test_a_proxy_is_one_whatever_the_socket_calls_it() -> None:
     assert not client.from_proxy({"REMOTE_ADDR": "::ffff:203.0.113.9"}, PROXIES)
 
 
-# X-Forwarded-Proto, -Host, -Port, -Prefix -> the address by which Host a.example:8080 was asked
+# X-Forwarded-Proto, -Host, -Port, -Prefix -> the address by which Host a.example:8080, or the fifth, was asked
 ORIGINS: dict[tuple[str, ...], str] = {
     ("", "", "", ""): "http://a.example:8080",
     ("https", "b.example", "", "/art"): "https://b.example/art",
     ("https", "b.example", "", "/x, /a/b-1.0/"): "https://b.example/a/b-1.0",
-    ("https", "", "444", ""): "https://a.example:444",
+    ("https", "", "444", ""): "https://a.example:8080",  # the client's own: it may come by another port that leads on
+    ("https", "", "443", ""): "https://a.example:8080",
+    ("https", "", "444", "", "a.example"): "https://a.example:444",
+    ("https", "", "443", "", "a.example"): "https://a.example",
     ("https", "b.example", "1, 444", ""): "https://b.example:444",
     ("https", "b.example:8443", "444", ""): "https://b.example:8443",
     ("https", "b.example", "443", "/"): "https://b.example",
@@ -68,12 +71,12 @@ ORIGINS: dict[tuple[str, ...], str] = {
 
 @pytest.mark.parametrize("told", ORIGINS, ids=[" ".join(each)[:40] for each in ORIGINS])
 def test_the_address_that_documents_name(told: tuple[str, ...]) -> None:
-    names = ("PROTO", "HOST", "PORT", "PREFIX")
-    given = {f"HTTP_X_FORWARDED_{name}": value for name, value in zip(names, told, strict=True) if value}
-    environ = {"HTTP_HOST": "a.example:8080", "SERVER_NAME": "s", "SERVER_PORT": "80", **given}
+    names, host = ("PROTO", "HOST", "PORT", "PREFIX"), next(iter(told[4:]), "a.example:8080")
+    given = {f"HTTP_X_FORWARDED_{name}": value for name, value in zip(names, told[:4], strict=True) if value}
+    environ = {"HTTP_HOST": host, "SERVER_NAME": "s", "SERVER_PORT": "80", **given}
     behind = replace(config.from_environment({}), trusted_proxies=PROXIES)
     assert client.origin({**environ, "REMOTE_ADDR": "10.0.0.1"}, behind) == ORIGINS[told]
-    assert client.origin({**environ, "REMOTE_ADDR": "203.0.113.9"}, behind) == "http://a.example:8080"
+    assert client.origin({**environ, "REMOTE_ADDR": "203.0.113.9"}, behind) == f"http://{host}"
 
 
 def test_nobody_is_believed_by_default() -> None:

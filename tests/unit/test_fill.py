@@ -117,6 +117,33 @@ def test_readers_have_the_bytes_after_the_spool_is_gone(tmp_path: Path) -> None:
 # flights --------------------------------------------------------------------------------------------------
 
 
+def test_a_settled_fill_is_joined_by_nobody_unless_it_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who comes after an answer asks again; while a set is gathered behind its old copy, nobody does."""
+    monkeypatch.setattr("app.fills.fill.LINGER", 10.0)
+    flights, go = Flights(), threading.Event()
+
+    def work(fill: Fill) -> None:
+        fill.settle(None, fill.name)
+        threading.Timer(0.05, go.set).start()
+        assert go.wait(10)
+
+    first, _ = flights.board("REVALIDATED", work)
+    assert first.wait_for(Stage.SETTLED, 10)
+    second, won = flights.board("REVALIDATED", work)
+    assert won and second is not first
+    go.clear()
+
+    def gather(fill: Fill) -> None:
+        fill.settle(None, "UPDATING")
+        go.wait(10)
+
+    gathered, _ = flights.board("UPDATING", gather)
+    assert gathered.wait_for(Stage.SETTLED, 10)
+    assert flights.board("UPDATING", work) == (gathered, False)
+    go.set()
+    assert flights.drain(10)
+
+
 def test_one_fill_a_name_while_it_runs() -> None:
     flights, go = Flights(), threading.Event()
     ran: list[Fill] = []

@@ -9,6 +9,7 @@ import pytest
 
 from app.errors import UpstreamLied
 from app.fills.receive import refuse_html
+from app.formats.base import _packed
 from app.formats.generic import GENERIC
 from app.resource import Ask, Digest, Kind, Repository, Resource
 
@@ -73,6 +74,21 @@ def test_a_name_of_markup_can_have_it(path: str) -> None:
 def test_what_is_told_to_be_packed_may_have_been_unpacked_on_the_way() -> None:
     assert not refused(resource("repodata/primary.xml.gz"), b"<metadata/>")
     assert not refused(resource("readme.html"), PAGES["a page"])
+
+
+@pytest.mark.parametrize("name", ["a.xml.gz", "a.tar", "gz", "a/gz", "a.gz/b", "sha256:ab", "a.GZ", "a.", ""])
+def test_a_name_that_does_not_say_that_it_is_packed(name: str) -> None:
+    assert not _packed(name)
+    assert all(_packed(each) for each in (*ARCHIVES, "xml.gz", "v1.0/.gz", "a.xml/b.gz"))
+
+
+def test_how_a_name_ends_is_looked_up() -> None:
+    """Each hit asks: a pattern that is tried at every position takes a hundred times as long."""
+    names = ["." * 4096, "a" * 4096, "v2/a/manifests/sha256:" + "ab" * 32]
+    began = time.process_time()
+    for _ in range(1000):
+        assert not any(map(_packed, names))
+    assert time.process_time() - began < 0.1
 
 
 def test_a_body_made_of_comments_is_judged_at_once() -> None:
