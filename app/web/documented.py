@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping
 from copy import deepcopy
-from functools import wraps
+from functools import partial, wraps
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, cast
 
 import flask
@@ -114,6 +114,7 @@ if TYPE_CHECKING:  # the library has no types
         def post(self, rule: str, **options: Any) -> Callable[[View], View]: ...
         def patch(self, rule: str, **options: Any) -> Callable[[View], View]: ...
         def delete(self, rule: str, **options: Any) -> Callable[[View], View]: ...
+        def register_views_in_doc(self, *to: Any, **more: Any) -> None: ...
 else:
     _Blueprint = flask_smorest.Blueprint
 
@@ -122,6 +123,10 @@ class Blueprint(_Blueprint):
     """A Flask blueprint that says what its routes take and answer."""
 
     ARGUMENTS_PARSER = Parser()
+
+    def register_views_in_doc(self, api: Api, *to: Any, **more: Any) -> None:
+        """Only when somebody asks for the document: that is most of what an application takes to be made."""
+        api.later.append(partial(super().register_views_in_doc, api, *to, **more))
 
     @staticmethod
     def asks(check: Callable[..., object], *names: str, open: bool = False) -> Callable[[View], View]:
@@ -183,10 +188,16 @@ class Api(flask_smorest.Api):  # type: ignore[misc]
     ERROR_SCHEMA = Problem
     _written = b""
 
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.later: list[Callable[[], None]] = []  # what has to be written into it yet
+
     def _register_error_handlers(self) -> None:
         """There is one handler, and it is not this one."""
 
     def _openapi_json(self) -> Response:
+        while self.later:
+            self.later.pop(0)()
         self._written = self._written or json.dumps(self.spec.to_dict()).encode()
         return Response(self._written, content_type=JSON)
 
